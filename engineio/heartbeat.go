@@ -1,0 +1,113 @@
+package engineio
+
+import "time"
+
+// A heartbeat is a session's place in the timing wheel and what it waits for.
+// In protocol 4 the server pings (EIO4, "Heartbeat"), in protocol 3 the client
+// does (EIO3, "Timeouts"). Times are those of Server.now.
+type heartbeat struct {
+	// due is when the wheel should next call tick; guarded by Session.mu.
+	due time.Duration
+	// pinged says, in protocol 4, that due is when the answer to a ping is
+	// overdue; otherwise it is when the next ping is to be sent.
+	pinged bool
+
+	// The node in the wheel, guarded by the wheel's lock.
+	slot       *wheelSlot
+	next, prev *Session
+}
+
+// startHeartbeat begins the count before the answer of the handshake is written.
+func (s *Session) startHeartbeat() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &s.server.options
+	wait := o.PingInterval
+	if s.protocol == Protocol3 {
+		wait += o.PingTimeout
+	}
+	s.server.wheel.schedule(s, s.server.now()+wait)
+}
+
+// tick is called by the wheel at or soon after due. It returns when to call
+// again, 0 for never.
+func (s *Session) tick(now time.Duration) time.Duration {
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return 0
+	}
+	if now < s.heartbeat.due { // it was put off since the wheel noted it
+		due := s.heartbeat.due
+		s.mu.Unlock()
+		return due
+	}
+	if s.state == stateClosing {
+		reason := s.reason
+		s.mu.Unlock()
+		s.abort(reason)
+		return 0
+	}
+	if s.protocol == Protocol3 || s.heartbeat.pinged {
+		s.mu.Unlock()
+		s.abort(ReasonPingTimeout)
+		return 0
+	}
+	// The answer is due PingTimeout after the ping was; a process that was
+	// stopped for a while gives its clients the time from now.
+	base := s.heartbeat.due
+	if now-base > 2*s.server.wheel.tick {
+		base = now
+	}
+	s.heartbeat.pinged = true
+	s.heartbeat.due = base + s.server.options.PingTimeout
+	due := s.heartbeat.due
+	s.mu.Unlock()
+	s.Send(framePing)
+	return due
+}
+
+// beat handles a ping or pong packet.
+func (s *Session) beat(p packet) {
+	fromClient := packetPong
+	if s.protocol == Protocol3 {
+		fromClient = packetPing
+	}
+	if p.kind != fromClient {
+		s.end(ReasonParseError, true)
+		return
+	}
+	o := &s.server.options
+	s.mu.Lock()
+	now := s.server.now()
+	if s.protocol == Protocol3 {
+		s.heartbeat.due = now + o.PingInterval + o.PingTimeout
+	} else if s.heartbeat.pinged {
+		s.heartbeat.pinged = false
+		s.server.wheel.schedule(s, now+o.PingInterval)
+	}
+	s.mu.Unlock()
+	if s.protocol == Protocol3 {
+		s.Send(pongFor(p.data))
+	}
+}
+
+// pongFor answers a ping of protocol 3 with the same data (EIO3, "2 ping").
+func pongFor(data []byte) *Frame {
+	if len(data) == 0 || len(data) > maxControlPayload {
+		return framePong
+	}
+	return newPacket(packetPong, string(data))
+}
+
+// overdue reports whether the session's heartbeat has failed, whether or not
+// the wheel has come to it. A request that arrives late must not revive it.
+func (s *Session) overdue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := s.heartbeat.due
+	if s.protocol == Protocol4 && !s.heartbeat.pinged {
+		limit += s.server.options.PingTimeout
+	}
+	return s.server.now() >= limit
+}

@@ -1,0 +1,111 @@
+package engineio
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Protocol is a revision of the Engine.IO protocol, as the EIO parameter of a
+// request names it.
+type Protocol uint8
+
+// The revisions that are served: 3 for Socket.IO clients 1.x and 2.x, 4 for 3.x
+// and 4.x.
+const (
+	Protocol3 Protocol = 3
+	Protocol4 Protocol = 4
+)
+
+// Options configure a [Server]. The zero value is useful.
+type Options struct {
+	// PingInterval is the time between heartbeats; 0 means 25 s (the default of
+	// the protocol's reference server).
+	PingInterval time.Duration
+	// PingTimeout is how long a heartbeat may take; 0 means 20 s.
+	PingTimeout time.Duration
+	// MaxPayload bounds one message from a client and the body of one POST, in
+	// bytes; 0 means 1,000,000.
+	MaxPayload int
+	// MaxQueue bounds what waits to be written to one session, in bytes; a
+	// session that exceeds it is closed with [ReasonTooSlow]. A single larger
+	// message still passes through an empty queue. 0 means 256 KiB.
+	MaxQueue int
+	// UpgradeTimeout bounds the time from a WebSocket probe to its upgrade
+	// packet; 0 means 10 s.
+	UpgradeTimeout time.Duration
+	// CheckOrigin decides about requests that carry an Origin header; nil means
+	// [SameHost]. Refused requests get 403 at once.
+	CheckOrigin func(*http.Request) bool
+	// HandshakeHeaders names the request headers that [Handshake.Header] keeps
+	// for the life of a session. None by default: headers are large.
+	HandshakeHeaders []string
+	// Logger gets what is worth an operator's attention; nil means
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+// closeTimeout bounds how long a session that is being closed may take to
+// write what is queued for it.
+const closeTimeout = 5 * time.Second
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.PingInterval, 25*time.Second)
+	setDefault(&o.PingTimeout, 20*time.Second)
+	setDefault(&o.MaxPayload, 1_000_000)
+	setDefault(&o.MaxQueue, 256<<10)
+	setDefault(&o.UpgradeTimeout, 10*time.Second)
+	if o.CheckOrigin == nil {
+		o.CheckOrigin = SameHost
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// SameHost accepts a request whose Origin has the host name that the request
+// was sent to, whatever the port: the page of a site may talk to another port
+// of it.
+func SameHost(r *http.Request) bool {
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	if err != nil || origin.Host == "" {
+		return false
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.EqualFold(strings.Trim(host, "[]"), origin.Hostname())
+}
+
+// A Handshake is what is kept of the request that opened a session.
+type Handshake struct {
+	Address string      // the peer's host:port
+	Path    string      // of the URL
+	Query   url.Values  // of the URL
+	Header  http.Header // those that Options.HandshakeHeaders names
+	Secure  bool        // over TLS
+}
+
+func newHandshake(r *http.Request, query url.Values, keep []string) *Handshake {
+	h := &Handshake{Address: r.RemoteAddr, Path: r.URL.Path, Query: query, Secure: r.TLS != nil}
+	for _, name := range keep {
+		if values := r.Header.Values(name); len(values) > 0 {
+			if h.Header == nil {
+				h.Header = make(http.Header, len(keep))
+			}
+			h.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	return h
+}

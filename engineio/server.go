@@ -1,0 +1,307 @@
+package engineio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Server serves the Engine.IO protocol as an [http.Handler], at whatever path
+// it is mounted. The http.Server in front must have no WriteTimeout, since polls
+// wait; a ReadHeaderTimeout is advised.
+type Server struct {
+	options  Options
+	onOpen   func(*Session) Receiver
+	start    time.Time
+	wheel    *wheel
+	flushers []*flusher
+	next     atomic.Uint32 // the flusher of the next session
+	shards   [sessionShards]sessionShard
+	count    atomic.Int64
+	stop     chan struct{}
+	stopOnce sync.Once
+
+	mu       sync.Mutex // orders opening with shutting down
+	closed   bool
+	sessions sync.WaitGroup // open ones, and those whose Closed has not returned
+}
+
+// sessionShards divides the table of sessions, so that handshakes and requests
+// on many processors do not wait for one lock; a power of two.
+const sessionShards = 64
+
+type sessionShard struct {
+	mu   sync.RWMutex
+	byID map[string]*Session
+}
+
+// NewServer makes a server. It calls onOpen once for every session, before any
+// packet of it is read; onOpen may already send. The Receiver that it returns gets
+// what arrives; nil refuses the session with 403. Shutdown ends the server's
+// goroutines.
+func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
+	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{})}
+	for i := range s.shards {
+		s.shards[i].byID = make(map[string]*Session)
+	}
+	s.wheel = newWheel(s.options)
+	go s.wheel.run(s.now, s.stop)
+	for range runtime.GOMAXPROCS(0) {
+		f := newFlusher(s.stop)
+		s.flushers = append(s.flushers, f)
+		go f.run()
+	}
+	return s
+}
+
+// now is the time since the server was made, from the monotonic clock.
+func (s *Server) now() time.Duration { return time.Since(s.start) }
+
+// Len returns the number of open sessions.
+func (s *Server) Len() int { return int(s.count.Load()) }
+
+// A request is one that has passed the checks.
+type request struct {
+	query    url.Values
+	protocol Protocol
+	base64   bool
+	session  *Session // nil for a handshake
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	origin := r.Header.Get("Origin")
+	if origin != "" && !s.options.CheckOrigin(r) {
+		w.Header().Add("Vary", "Origin")
+		writeError(w, errForbidden)
+		return
+	}
+	allowCORS(w, origin)
+	if r.Method == http.MethodOptions {
+		servePreflight(w, r)
+		return
+	}
+	upgrade := isWebSocket(r)
+	q, err := s.check(r, upgrade)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	form := formOf(q.query)
+	switch {
+	case upgrade:
+		s.serveWebSocket(w, r, q)
+	case q.session == nil:
+		s.serveHandshake(w, r, q, form)
+	case r.Method == http.MethodGet:
+		q.session.serveGet(w, r, form)
+	case r.Method == http.MethodPost:
+		q.session.servePost(w, r, form)
+	default:
+		writeError(w, errBadRequest)
+	}
+}
+
+// check looks at what every request says of itself, in the order of the
+// reference server (engine.io's Server.verify).
+func (s *Server) check(r *http.Request, upgrade bool) (request, *requestError) {
+	q := request{query: r.URL.Query()}
+	transport := q.query.Get("transport")
+	if transport != "polling" && transport != "websocket" {
+		return q, errUnknownTransport
+	}
+	switch q.query.Get("EIO") {
+	case "3":
+		q.protocol = Protocol3
+	case "4":
+		q.protocol = Protocol4
+	default:
+		return q, errUnsupportedVersion
+	}
+	q.base64 = q.protocol == Protocol3 && q.query.Has("b64")
+	if upgrade != (transport == "websocket") {
+		return q, errBadRequest
+	}
+	sid := q.query.Get("sid")
+	if sid == "" {
+		if r.Method != http.MethodGet {
+			return q, errHandshakeMethod
+		}
+		return q, nil
+	}
+	if q.session = s.lookup(sid); q.session == nil {
+		return q, errUnknownSession
+	}
+	if q.session.overdue() {
+		q.session.abort(ReasonPingTimeout)
+		return q, errUnknownSession
+	}
+	if q.session.protocol != q.protocol || (!upgrade && q.session.upgraded()) {
+		return q, errBadRequest
+	}
+	return q, nil
+}
+
+func (s *Session) upgraded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link != nil
+}
+
+// serveHandshake opens a session over polling. The answer is its first poll.
+func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q request, form responseForm) {
+	base64 := q.base64 || (q.protocol == Protocol3 && form.jsonp != "")
+	session, err := s.open(q.protocol, newHandshake(r, q.query, s.options.HandshakeHeaders), base64, false)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	session.serveGet(w, r, form)
+}
+
+// open makes a session, with its open packet queued (EIO4, "Handshake").
+func (s *Server) open(p Protocol, h *Handshake, base64, websocket bool) (session *Session, refused *requestError) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, errShuttingDown
+	}
+	s.sessions.Add(1)
+	s.mu.Unlock()
+
+	n := s.next.Add(1)
+	session = &Session{
+		server:    s,
+		flusher:   s.flushers[int(n)%len(s.flushers)],
+		handshake: h,
+		id:        newSessionID(),
+		protocol:  p,
+		base64:    base64,
+	}
+	session.startHeartbeat()
+	session.queue.push(s.openPacket(session, websocket), s.options.MaxQueue)
+	if !session.callOnOpen() {
+		s.wheel.remove(session)
+		s.sessions.Done()
+		return nil, errForbidden
+	}
+	shard := s.shard(session.id)
+	shard.mu.Lock()
+	shard.byID[session.id] = session
+	shard.mu.Unlock()
+	s.count.Add(1)
+	return session, nil
+}
+
+// callOnOpen asks the owner of the server for the session's receiver. A panic
+// there refuses the session.
+func (s *Session) callOnOpen() (accepted bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.server.options.Logger.Error("panic while opening a session",
+				"session", s.id, "panic", v, "stack", string(debug.Stack()))
+			accepted = false
+		}
+	}()
+	s.receiver = s.server.onOpen(s)
+	return s.receiver != nil
+}
+
+func (s *Server) openPacket(session *Session, websocket bool) *Frame {
+	upgrades := []string{"websocket"}
+	if websocket {
+		upgrades = []string{}
+	}
+	data, err := json.Marshal(struct {
+		SID          string   `json:"sid"`
+		Upgrades     []string `json:"upgrades"`
+		PingInterval int64    `json:"pingInterval"`
+		PingTimeout  int64    `json:"pingTimeout"`
+		MaxPayload   int      `json:"maxPayload"`
+	}{session.id, upgrades, s.options.PingInterval.Milliseconds(), s.options.PingTimeout.Milliseconds(), s.options.MaxPayload})
+	if err != nil {
+		panic(err) // plain strings and numbers always encode
+	}
+	return newPacket(packetOpen, string(data)).Alone()
+}
+
+// newSessionID returns 120 random bits in 20 characters.
+func newSessionID() string {
+	var b [15]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func (s *Server) shard(id string) *sessionShard {
+	// The ids are random: two of their characters spread well.
+	return &s.shards[(uint(id[0])*31+uint(id[len(id)-1]))%sessionShards]
+}
+
+func (s *Server) lookup(id string) *Session {
+	shard := s.shard(id)
+	shard.mu.RLock()
+	defer shard.mu.RUnlock()
+	return shard.byID[id]
+}
+
+// forget removes a session that has ended from the table and the wheel.
+func (s *Server) forget(session *Session) {
+	s.wheel.remove(session)
+	shard := s.shard(session.id)
+	shard.mu.Lock()
+	_, known := shard.byID[session.id]
+	delete(shard.byID, session.id)
+	shard.mu.Unlock()
+	if known {
+		s.count.Add(-1)
+	}
+}
+
+// Shutdown refuses new sessions, closes the open ones once what is queued for
+// them is written, waits until all receivers have been told, and ends the server's
+// goroutines. When ctx ends first, the remaining sessions are cut off and
+// ctx's error is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.each(func(session *Session) { session.Close(ReasonShutdown) })
+
+	done := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.each(func(session *Session) { session.abort(ReasonShutdown) })
+	}
+	s.stopOnce.Do(func() { close(s.stop) })
+	return err
+}
+
+func (s *Server) each(do func(*Session)) {
+	for i := range s.shards {
+		shard := &s.shards[i]
+		shard.mu.RLock()
+		sessions := make([]*Session, 0, len(shard.byID))
+		for _, session := range shard.byID {
+			sessions = append(sessions, session)
+		}
+		shard.mu.RUnlock()
+		for _, session := range sessions {
+			do(session)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package engineio
+
+import (
+	"runtime/debug"
+	"sync"
+)
+
+// A Receiver gets what arrives on a session.
+type Receiver interface {
+	// Message is called for one message at a time, in order. Data is valid only
+	// during the call. The next message waits until it returns.
+	Message(data []byte, binary bool)
+	// Closed is called once, after the last Message has returned.
+	Closed(reason Reason)
+}
+
+// Reason says why a session ended.
+type Reason string
+
+// The reasons, in the words of the reference server where it has them.
+const (
+	ReasonTransportClose Reason = "transport close"      // the peer went away
+	ReasonTransportError Reason = "transport error"      // the connection broke or was misused
+	ReasonPingTimeout    Reason = "ping timeout"         // no heartbeat in time
+	ReasonParseError     Reason = "parse error"          // the peer sent what is no packet
+	ReasonForcedClose    Reason = "forced close"         // the server closed it
+	ReasonTooSlow        Reason = "too slow"             // its queue was full
+	ReasonTooBig         Reason = "message too big"      // over MaxPayload
+	ReasonShutdown       Reason = "server shutting down" // see Server.Shutdown
+	ReasonPanic          Reason = "server error"         // its Receiver panicked
+)
+
+// closeCode returns the WebSocket close code that tells the peer the reason
+// (RFC 6455 section 7.4.1).
+func (r Reason) closeCode() int {
+	switch r {
+	case ReasonShutdown:
+		return closeGoingAway
+	case ReasonTooBig:
+		return closeTooBig
+	case ReasonPanic:
+		return closeInternalError
+	case ReasonParseError:
+		return closeProtocolError
+	case ReasonTooSlow, ReasonPingTimeout:
+		return closePolicyViolation
+	}
+	return closeNormal
+}
+
+type sessionState uint8
+
+const (
+	stateOpen    sessionState = iota
+	stateClosing              // nothing is read or queued; what is queued is written
+	stateClosed
+)
+
+// A Session is one client's connection, whatever carries it at the moment. Its
+// methods are safe for concurrent use.
+type Session struct {
+	server    *Server
+	flusher   *flusher
+	receiver  Receiver
+	handshake *Handshake
+	id        string
+	protocol  Protocol
+	base64    bool // a client of protocol 3 that reads no binary
+
+	// receiving is held while a packet is handed over: one at a time, none
+	// after Closed.
+	receiving sync.Mutex
+
+	mu      sync.Mutex
+	state   sessionState
+	writing bool   // a flusher or drain has the queue
+	posting bool   // a POST is being read
+	reason  Reason // why it is closing
+	queue   queue
+	poll    *poll // the GET that waits for an answer
+	link    *Link // the WebSocket connection that carries it, nil while polling
+	probe   *Link // the WebSocket connection that may take over
+	probed  bool  // it has been probed: waiting GETs are released
+
+	heartbeat heartbeat
+}
+
+// ID returns the session id: 20 characters that cannot be guessed.
+func (s *Session) ID() string { return s.id }
+
+// Protocol returns the revision that the client speaks.
+func (s *Session) Protocol() Protocol { return s.protocol }
+
+// Handshake returns what is kept of the request that opened the session.
+func (s *Session) Handshake() *Handshake { return s.handshake }
+
+// Send queues f, which must be of the session's protocol, and returns at once.
+// Frames leave in the order of Send. It reports false when the session is closing
+// or, because the queue is full, closed by this call.
+func (s *Session) Send(f *Frame) bool {
+	s.mu.Lock()
+	if s.state != stateOpen {
+		s.mu.Unlock()
+		return false
+	}
+	if !s.queue.push(f, s.server.options.MaxQueue) {
+		s.mu.Unlock()
+		s.abort(ReasonTooSlow)
+		return false
+	}
+	s.unlockAndWake()
+	return true
+}
+
+// unlockAndWake lets go of s.mu and has what is queued written, by the flusher
+// or by the GET that waits.
+func (s *Session) unlockAndWake() {
+	wake := false
+	switch {
+	case s.link != nil && !s.writing:
+		s.writing, wake = true, true
+	case s.link == nil && s.poll != nil:
+		s.poll.signal()
+	}
+	s.mu.Unlock()
+	if wake {
+		s.flusher.add(s)
+	}
+}
+
+// Close stops reading, writes what is queued within five seconds, and ends the
+// session. It returns at once.
+func (s *Session) Close(reason Reason) {
+	s.mu.Lock()
+	if s.state != stateOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.state, s.reason = stateClosing, reason
+	if s.link == nil {
+		s.queue.push(frameClose, s.queue.size+frameClose.Size())
+	}
+	s.server.wheel.schedule(s, s.server.now()+closeTimeout)
+	s.unlockAndWake()
+}
+
+// written is called by whoever has the queue when it is empty. It unlocks s.mu.
+func (s *Session) written() {
+	s.writing = false
+	closing, reason := s.state == stateClosing, s.reason
+	s.mu.Unlock()
+	if closing {
+		s.end(reason, true)
+	}
+}
+
+// abort ends the session without writing what is queued.
+func (s *Session) abort(reason Reason) { s.end(reason, false) }
+
+// end closes whatever carries the session and tells its receiver. With told, a
+// WebSocket peer gets a close frame first.
+func (s *Session) end(reason Reason, told bool) {
+	code := 0
+	if told {
+		code = reason.closeCode()
+	}
+	s.endWith(reason, code)
+}
+
+// endWith is end with a close code. 0, or a write that is under way, leaves the
+// close frame out.
+func (s *Session) endWith(reason Reason, code int) {
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return
+	}
+	s.state = stateClosed
+	poll, link, probe := s.poll, s.link, s.probe
+	if s.writing {
+		code = 0
+	}
+	s.poll, s.probe = nil, nil
+	s.queue.clear()
+	s.mu.Unlock()
+
+	s.server.forget(s)
+	if poll != nil {
+		poll.finish(s, reason)
+	}
+	if probe != nil {
+		probe.close(0)
+	}
+	if link != nil {
+		link.close(code)
+	}
+	go func() {
+		s.receiving.Lock()
+		defer s.receiving.Unlock()
+		defer s.server.sessions.Done()
+		defer s.recoverPanic()
+		s.receiver.Closed(reason)
+	}()
+}
+
+// receive handles one packet from the transport that carries the session. The
+// result says whether the session goes on.
+func (s *Session) receive(p packet) bool {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	if !s.isOpen() {
+		return false
+	}
+	switch p.kind {
+	case packetMessage:
+		s.message(p)
+	case packetPing, packetPong:
+		s.beat(p)
+	case packetClose:
+		s.end(ReasonTransportClose, true)
+	case packetNoop:
+	default:
+		s.end(ReasonParseError, true)
+	}
+	return s.isOpen()
+}
+
+func (s *Session) message(p packet) {
+	defer s.recoverPanic()
+	s.receiver.Message(p.data, p.binary)
+}
+
+// recoverPanic keeps a panic of the receiver from ending the process: it is
+// logged with its stack, and the session is closed.
+func (s *Session) recoverPanic() {
+	if v := recover(); v != nil {
+		s.server.options.Logger.Error("panic while handling a session",
+			"session", s.id, "panic", v, "stack", string(debug.Stack()))
+		s.end(ReasonPanic, true)
+	}
+}
+
+func (s *Session) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateOpen
+}

@@ -1,0 +1,84 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// A Wire is the sending side of the byte stream under one WebSocket session.
+// The receiving side is whoever calls [Link.Feed]. TryWrite and Write are never
+// called at the same time; Close may be called at any time, more than once.
+type Wire interface {
+	// TryWrite writes as much of p as can be taken without waiting and returns
+	// how much that was. It may always return 0: the session then calls Write
+	// on a goroutine of its own.
+	TryWrite(p []byte) (int, error)
+	// Write writes all of p, however long that takes.
+	Write(p []byte) error
+	// Finish tells the peer that nothing follows. The stream is still read, and
+	// what is read discarded, until the peer closes or two seconds have passed.
+	Finish() error
+	Close() error
+}
+
+// connWire is a Wire on any net.Conn.
+type connWire struct{ net.Conn }
+
+var _ Wire = connWire{}
+
+func (connWire) TryWrite([]byte) (int, error) { return 0, nil }
+
+func (w connWire) Write(p []byte) error {
+	_, err := w.Conn.Write(p)
+	return err
+}
+
+func (w connWire) Finish() error { return finish(w.Conn) }
+
+// lingerTimeout is how long a connection is still read after its last frame was
+// written: closing it at once with bytes unread would send a reset, which may
+// overtake that frame.
+const lingerTimeout = 2 * time.Second
+
+func finish(conn net.Conn) error {
+	if err := conn.SetReadDeadline(time.Now().Add(lingerTimeout)); err != nil {
+		return err
+	}
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return conn.Close()
+}
+
+// readBufferSize is what is read at once. Buffers are lent only while bytes are
+// there to be read.
+const readBufferSize = 16 << 10
+
+var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
+
+// readConn feeds link from conn until either ends. It is the goroutine of a
+// session whose connection offers nothing better; see readRaw.
+func readConn(conn net.Conn, link *Link) {
+	// One buffer for the connection, small because it stays while idle.
+	buf := make([]byte, 2<<10)
+	for {
+		n, err := conn.Read(buf)
+		if n > 0 {
+			link.Feed(buf[:n])
+		}
+		if err != nil {
+			link.Hangup(hangupReason(err))
+			return
+		}
+	}
+}
+
+func hangupReason(err error) Reason {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return ReasonTransportClose
+	}
+	return ReasonTransportError
+}
