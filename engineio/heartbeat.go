@@ -22,6 +22,9 @@ func (s *Session) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &s.server.options
+	if s.state != stateOpen { // a shutdown was faster
+		return
+	}
 	wait := o.PingInterval
 	if s.protocol == Protocol3 {
 		wait += o.PingTimeout
@@ -29,42 +32,31 @@ func (s *Session) startHeartbeat() {
 	s.server.wheel.schedule(s, s.server.now()+wait)
 }
 
-// tick is called by the wheel at or soon after due. It returns when to call
-// again, 0 for never.
-func (s *Session) tick(now time.Duration) time.Duration {
+// tick is called by the wheel at or soon after due.
+func (s *Session) tick(now time.Duration) {
 	s.mu.Lock()
-	if s.state == stateClosed {
+	h, o := &s.heartbeat, &s.server.options
+	switch {
+	case s.state == stateClosed:
 		s.mu.Unlock()
-		return 0
-	}
-	if now < s.heartbeat.due { // it was put off since the wheel noted it
-		due := s.heartbeat.due
+	case now < h.due: // it was put off since the wheel noted it
+		s.server.wheel.schedule(s, h.due)
 		s.mu.Unlock()
-		return due
-	}
-	if s.state == stateClosing {
-		reason := s.reason
-		s.mu.Unlock()
-		s.abort(reason)
-		return 0
-	}
-	if s.protocol == Protocol3 || s.heartbeat.pinged {
+	case s.state == stateClosing || s.protocol == Protocol3 || h.pinged:
 		s.mu.Unlock()
 		s.abort(ReasonPingTimeout)
-		return 0
+	default:
+		// The answer is due PingTimeout after the ping was; a process that was
+		// stopped for a while gives its clients the time from now.
+		base := h.due
+		if now-base > o.PingTimeout/2 {
+			base = now
+		}
+		h.pinged = true
+		s.server.wheel.schedule(s, base+o.PingTimeout)
+		s.mu.Unlock()
+		s.Send(framePing)
 	}
-	// The answer is due PingTimeout after the ping was; a process that was
-	// stopped for a while gives its clients the time from now.
-	base := s.heartbeat.due
-	if now-base > 2*s.server.wheel.tick {
-		base = now
-	}
-	s.heartbeat.pinged = true
-	s.heartbeat.due = base + s.server.options.PingTimeout
-	due := s.heartbeat.due
-	s.mu.Unlock()
-	s.Send(framePing)
-	return due
 }
 
 // beat handles a ping or pong packet.
@@ -74,12 +66,16 @@ func (s *Session) beat(p packet) {
 		fromClient = packetPing
 	}
 	if p.kind != fromClient {
-		s.end(ReasonParseError, true)
+		s.end(ReasonParseError)
 		return
 	}
 	o := &s.server.options
 	s.mu.Lock()
 	now := s.server.now()
+	if s.state != stateOpen {
+		s.mu.Unlock()
+		return
+	}
 	if s.protocol == Protocol3 {
 		s.heartbeat.due = now + o.PingInterval + o.PingTimeout
 	} else if s.heartbeat.pinged {

@@ -108,7 +108,7 @@ func (l *Link) frame(op opcode, payload []byte) error {
 		return nil
 	case opClose:
 		if l.carries() {
-			l.session.end(ReasonTransportClose, true)
+			l.session.end(ReasonTransportClose)
 		} else {
 			l.abandon(closeNormal)
 		}

@@ -30,9 +30,10 @@ type Options struct {
 	// MaxPayload bounds one message from a client and the body of one POST, in
 	// bytes; 0 means 1,000,000.
 	MaxPayload int
-	// MaxQueue bounds what waits to be written to one session, in bytes; a
-	// session that exceeds it is closed with [ReasonTooSlow]. A single larger
-	// message still passes through an empty queue. 0 means 256 KiB.
+	// MaxQueue bounds what waits to be written to one session, in bytes, the
+	// frame that is being written left aside. A Send that finds that much waiting
+	// closes the session with [ReasonTooSlow]; one that finds less always enters,
+	// so that a single larger message passes. 0 means 256 KiB.
 	MaxQueue int
 	// UpgradeTimeout bounds the time from a WebSocket probe to its upgrade
 	// packet; 0 means 10 s.
@@ -51,6 +52,10 @@ type Options struct {
 // closeTimeout bounds how long a session that is being closed may take to
 // write what is queued for it.
 const closeTimeout = 5 * time.Second
+
+// lateGet is how long a session whose client has closed it over polling waits for
+// the GET to answer.
+const lateGet = 100 * time.Millisecond
 
 func (o Options) withDefaults() Options {
 	setDefault(&o.PingInterval, 25*time.Second)

@@ -43,14 +43,14 @@ func (q *queue) at(i int) *Frame {
 	return q.rest.frames[q.rest.head+i-1]
 }
 
-// push appends f and reports whether it fits within max bytes. A frame fits
-// into an empty queue whatever its size.
+// push appends f, unless max bytes or more wait already behind the first frame,
+// which is being written. So one frame of any size passes, whatever is before it.
 func (q *queue) push(f *Frame, max int) bool {
 	if q.first == nil {
 		q.first, q.size = f, f.Size()
 		return true
 	}
-	if q.size+f.Size() > max {
+	if q.size-q.first.Size() >= max {
 		return false
 	}
 	if q.rest == nil {

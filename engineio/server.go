@@ -29,7 +29,7 @@ type Server struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 
-	mu       sync.Mutex // orders opening with shutting down
+	mu       sync.RWMutex // orders opening, which reads, with shutting down
 	closed   bool
 	sessions sync.WaitGroup // open ones, and those whose Closed has not returned
 }
@@ -150,12 +150,6 @@ func (s *Server) check(r *http.Request, upgrade bool) (request, *requestError) {
 	return q, nil
 }
 
-func (s *Session) upgraded() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.link != nil
-}
-
 // serveHandshake opens a session over polling. The answer is its first poll.
 func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q request, form responseForm) {
 	base64 := q.base64 || (q.protocol == Protocol3 && form.jsonp != "")
@@ -168,37 +162,44 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q reques
 }
 
 // open makes a session, with its open packet queued (EIO4, "Handshake").
-func (s *Server) open(p Protocol, h *Handshake, base64, websocket bool) (session *Session, refused *requestError) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil, errShuttingDown
-	}
-	s.sessions.Add(1)
-	s.mu.Unlock()
-
-	n := s.next.Add(1)
-	session = &Session{
+func (s *Server) open(p Protocol, h *Handshake, base64, websocket bool) (*Session, *requestError) {
+	session := &Session{
 		server:    s,
-		flusher:   s.flushers[int(n)%len(s.flushers)],
+		flusher:   s.flushers[int(s.next.Add(1))%len(s.flushers)],
 		handshake: h,
 		id:        newSessionID(),
 		protocol:  p,
 		base64:    base64,
 	}
-	session.startHeartbeat()
 	session.queue.push(s.openPacket(session, websocket), s.options.MaxQueue)
+	// Closed waits until the receiver is known.
+	session.receiving.Lock()
+	defer session.receiving.Unlock()
+	if !s.remember(session) {
+		return nil, errShuttingDown
+	}
+	session.startHeartbeat()
 	if !session.callOnOpen() {
-		s.wheel.remove(session)
-		s.sessions.Done()
+		session.abort(ReasonForcedClose)
 		return nil, errForbidden
 	}
+	return session, nil
+}
+
+// remember enters a session into the table, unless the server is shutting down.
+func (s *Server) remember(session *Session) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return false
+	}
+	s.sessions.Add(1)
+	s.count.Add(1)
 	shard := s.shard(session.id)
 	shard.mu.Lock()
+	defer shard.mu.Unlock()
 	shard.byID[session.id] = session
-	shard.mu.Unlock()
-	s.count.Add(1)
-	return session, nil
+	return true
 }
 
 // callOnOpen asks the owner of the server for the session's receiver. A panic
@@ -208,7 +209,7 @@ func (s *Session) callOnOpen() (accepted bool) {
 		if v := recover(); v != nil {
 			s.server.options.Logger.Error("panic while opening a session",
 				"session", s.id, "panic", v, "stack", string(debug.Stack()))
-			accepted = false
+			s.receiver, accepted = nil, false
 		}
 	}()
 	s.receiver = s.server.onOpen(s)

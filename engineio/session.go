@@ -3,6 +3,7 @@ package engineio
 import (
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // A Receiver gets what arrives on a session.
@@ -76,6 +77,7 @@ type Session struct {
 	writing bool   // a flusher or drain has the queue
 	posting bool   // a POST is being read
 	reason  Reason // why it is closing
+	code    uint16 // the close code that a WebSocket peer will get
 	queue   queue
 	poll    *poll // the GET that waits for an answer
 	link    *Link // the WebSocket connection that carries it, nil while polling
@@ -136,71 +138,106 @@ func (s *Session) Close(reason Reason) {
 		s.mu.Unlock()
 		return
 	}
-	s.state, s.reason = stateClosing, reason
 	if s.link == nil {
-		s.queue.push(frameClose, s.queue.size+frameClose.Size())
+		s.queue.push(frameClose, s.queue.size)
 	}
-	s.server.wheel.schedule(s, s.server.now()+closeTimeout)
+	s.finish(reason, reason.closeCode(), closeTimeout)
+}
+
+// leave ends a session whose client said over polling that it closes. The GET
+// of such a client is answered with a noop packet (as the reference does); it may
+// have been sent at the same time on another connection, and still be on the way.
+func (s *Session) leave() {
+	s.mu.Lock()
+	if s.state != stateOpen {
+		s.mu.Unlock()
+		return
+	}
+	s.queue.clear()
+	s.queue.push(frameNoop, 0)
+	s.finish(ReasonTransportClose, closeNormal, lateGet)
+}
+
+// finish makes s closing: what is queued is written, then the session ends, after
+// limit in any case. It unlocks s.mu.
+func (s *Session) finish(reason Reason, code int, limit time.Duration) {
+	s.state, s.reason, s.code = stateClosing, reason, uint16(code)
+	if limit < s.server.wheel.tick {
+		time.AfterFunc(limit, func() { s.abort(reason) })
+	} else {
+		s.server.wheel.schedule(s, s.server.now()+limit)
+	}
 	s.unlockAndWake()
 }
 
 // written is called by whoever has the queue when it is empty. It unlocks s.mu.
 func (s *Session) written() {
 	s.writing = false
-	closing, reason := s.state == stateClosing, s.reason
+	closing, reason, code := s.state == stateClosing, s.reason, s.code
 	s.mu.Unlock()
 	if closing {
-		s.end(reason, true)
+		s.endWith(reason, int(code))
 	}
 }
 
-// abort ends the session without writing what is queued.
-func (s *Session) abort(reason Reason) { s.end(reason, false) }
+// abort ends the session at once: what is queued is not written, and the peer is
+// not told.
+func (s *Session) abort(reason Reason) { s.endWith(reason, 0) }
 
-// end closes whatever carries the session and tells its receiver. With told, a
-// WebSocket peer gets a close frame first.
-func (s *Session) end(reason Reason, told bool) {
-	code := 0
-	if told {
-		code = reason.closeCode()
-	}
-	s.endWith(reason, code)
-}
+// end closes whatever carries the session and tells its receiver. A WebSocket
+// peer gets a close frame first.
+func (s *Session) end(reason Reason) { s.endWith(reason, reason.closeCode()) }
 
-// endWith is end with a close code. 0, or a write that is under way, leaves the
-// close frame out.
+// endWith is end with a close code; 0 leaves the close frame out. A write that is
+// under way is finished first, since a close frame has to follow whole frames.
+// The reason that was given first counts.
 func (s *Session) endWith(reason Reason, code int) {
 	s.mu.Lock()
 	if s.state == stateClosed {
 		s.mu.Unlock()
 		return
 	}
+	if s.writing && code != 0 {
+		if s.state == stateOpen {
+			s.finish(reason, code, closeTimeout) // unlocks
+		} else {
+			s.mu.Unlock()
+		}
+		return
+	}
+	if s.state == stateClosing {
+		reason = s.reason
+	}
 	s.state = stateClosed
 	poll, link, probe := s.poll, s.link, s.probe
-	if s.writing {
-		code = 0
-	}
 	s.poll, s.probe = nil, nil
 	s.queue.clear()
+	if poll != nil {
+		poll.last = frameClose
+		poll.signal()
+	}
 	s.mu.Unlock()
 
 	s.server.forget(s)
-	if poll != nil {
-		poll.finish(s, reason)
-	}
 	if probe != nil {
 		probe.close(0)
 	}
 	if link != nil {
 		link.close(code)
 	}
-	go func() {
-		s.receiving.Lock()
-		defer s.receiving.Unlock()
-		defer s.server.sessions.Done()
-		defer s.recoverPanic()
+	go s.tellClosed(reason)
+}
+
+// tellClosed calls Receiver.Closed when the last Message has returned. A session
+// that was refused has no receiver.
+func (s *Session) tellClosed(reason Reason) {
+	s.receiving.Lock()
+	defer s.receiving.Unlock()
+	defer s.server.sessions.Done()
+	defer s.recoverPanic()
+	if s.receiver != nil {
 		s.receiver.Closed(reason)
-	}()
+	}
 }
 
 // receive handles one packet from the transport that carries the session. The
@@ -217,10 +254,14 @@ func (s *Session) receive(p packet) bool {
 	case packetPing, packetPong:
 		s.beat(p)
 	case packetClose:
-		s.end(ReasonTransportClose, true)
+		if s.upgraded() {
+			s.end(ReasonTransportClose)
+		} else {
+			s.leave()
+		}
 	case packetNoop:
 	default:
-		s.end(ReasonParseError, true)
+		s.end(ReasonParseError)
 	}
 	return s.isOpen()
 }
@@ -236,8 +277,15 @@ func (s *Session) recoverPanic() {
 	if v := recover(); v != nil {
 		s.server.options.Logger.Error("panic while handling a session",
 			"session", s.id, "panic", v, "stack", string(debug.Stack()))
-		s.end(ReasonPanic, true)
+		s.end(ReasonPanic)
 	}
+}
+
+// upgraded reports whether a WebSocket connection carries the session.
+func (s *Session) upgraded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.link != nil
 }
 
 func (s *Session) isOpen() bool {

@@ -20,7 +20,8 @@ func (s *Session) tryUpgrade(wire Wire) (*Link, bool) {
 		return l, false
 	}
 	s.probe = l
-	l.timer = time.AfterFunc(s.server.options.UpgradeTimeout, func() { l.abandon(closeNormal) })
+	// Without a close frame: the answer to a probe may be being written.
+	l.timer = time.AfterFunc(s.server.options.UpgradeTimeout, func() { l.abandon(0) })
 	return l, true
 }
 

@@ -21,15 +21,16 @@ type wheel struct {
 
 type wheelSlot struct{ head *Session }
 
-// newWheel makes a wheel that is at most a twentieth of the shortest heartbeat
-// late.
+// newWheel makes a wheel that is at most a tenth of the shortest heartbeat late:
+// one tick for rounding up, one until the timer comes round.
 func newWheel(o Options) *wheel {
 	tick := min(o.PingInterval, o.PingTimeout) / 20
 	return &wheel{tick: min(max(tick, 5*time.Millisecond), time.Second)}
 }
 
-// schedule sets when s.tick is called next. s.mu is held. A session that has a
-// place which comes up early enough keeps it: tick looks at the time again.
+// schedule sets when s.tick is called next. s.mu is held and the session is not
+// closed, so that nothing puts it back once it has been removed. A session that has
+// a place which comes up early enough keeps it: tick looks at the time again.
 func (w *wheel) schedule(s *Session, due time.Duration) {
 	h := &s.heartbeat
 	earlier := due < h.due
@@ -96,21 +97,10 @@ func (w *wheel) advance(now time.Duration, due []*Session) []*Session {
 	}
 	w.mu.Unlock()
 	for i, s := range due {
-		if again := s.tick(now); again > 0 {
-			w.relink(s, again)
-		}
+		s.tick(now)
 		due[i] = nil
 	}
 	return due[:0]
-}
-
-// relink puts s back after its tick unless somebody has meanwhile.
-func (w *wheel) relink(s *Session, due time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if s.heartbeat.slot == nil {
-		w.link(s, due)
-	}
 }
 
 // run turns the wheel until stop is closed.

@@ -1,0 +1,81 @@
+package belfry
+
+import "context"
+
+// The events that pages get.
+const (
+	EventMessage     = "new_msg"
+	EventActivity    = "update_dynamic"
+	EventOnlineCount = "update_online_count"
+	EventCounts      = "counts"
+)
+
+// UserRoom names the room of all pages of a user.
+func UserRoom(user UserID) string { return "uid:" + string(user) }
+
+// CompanyRoom names the room of all pages of a company.
+func CompanyRoom(company CompanyID) string { return "company:" + string(company) }
+
+// MemberRoom names the room of a user's pages in one company. Messages that
+// name a company go there, so that a page which the same user has open in another
+// company does not get them.
+func MemberRoom(who Identity) string {
+	return "member:" + string(who.Company) + "\x00" + string(who.User)
+}
+
+// EverybodyRoom is the room of all pages that are logged in.
+const EverybodyRoom = "everybody"
+
+// An Envelope is one event on its way to the pages in some rooms. It is
+// immutable once published.
+type Envelope struct {
+	Rooms  []string // a page in any of them gets the event, once
+	Except []string // a page in any of these does not
+	Event  string
+	// Args are what the event carries: *Message, *Activity, Counts, or values that
+	// encoding/json writes as they should appear on the wire.
+	Args []any
+}
+
+// A Broker carries envelopes to the emitters of all nodes. [MemoryBroker]
+// serves one node.
+type Broker interface {
+	// Publish hands the envelope to every node and returns how many pages it
+	// was queued for. Envelopes that one goroutine publishes reach a page in that
+	// order. It never waits for a page.
+	Publish(ctx context.Context, env Envelope) (pages int, err error)
+}
+
+// An Emitter writes an envelope to the pages of its own node and returns how
+// many it was queued for. It never waits for a page and is safe for concurrent use.
+type Emitter interface {
+	Emit(env Envelope) (pages int)
+}
+
+// A Page is one open browser page, as the rules see it.
+type Page interface {
+	// ID is unique among all pages; it also names a room that holds only this
+	// page, for [Envelope.Except].
+	ID() string
+	// Join puts the page into rooms.
+	Join(rooms ...string)
+	// Emit sends an event to this page alone. It never waits. It reports
+	// whether the page still takes events.
+	Emit(event string, args ...any) bool
+}
+
+// A MemoryBroker is the Broker of a single node.
+type MemoryBroker struct{ emitter Emitter }
+
+var _ Broker = (*MemoryBroker)(nil)
+
+// NewMemoryBroker makes a broker that hands every envelope to emitter.
+func NewMemoryBroker(emitter Emitter) *MemoryBroker { return &MemoryBroker{emitter} }
+
+// Publish implements [Broker]. It fails only when ctx has ended.
+func (b *MemoryBroker) Publish(ctx context.Context, env Envelope) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return b.emitter.Emit(env), nil
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"belfry"
+	"belfry/auth"
+	"belfry/server"
+	"belfry/sqlite"
+)
+
+// stopTimeout bounds a graceful stop.
+const stopTimeout = 15 * time.Second
+
+// A serveCmd serves until SIGINT or SIGTERM.
+type serveCmd struct {
+	Data        string `help:"Directory of the database and the secrets; made where missing." default:"belfry-data" type:"path" placeholder:"DIR"`
+	Dev         bool   `help:"For development on this machine: pages log in without a token, backends push without the key, both from loopback only."`
+	serverFlags `embed:""`
+}
+
+// serverFlags are the settings of a server.
+type serverFlags struct {
+	Listen      string   `help:"Address for pages." default:":2120" placeholder:"ADDR"`
+	PushListen  string   `help:"Address for backends." default:"127.0.0.1:2121" placeholder:"ADDR"`
+	Path        string   `help:"Path of Socket.IO." default:"/socket.io/"`
+	Origins     []string `help:"Origins of pages beside the own host, such as https://app.example.com; * for all." placeholder:"ORIGIN"`
+	Zone        string   `help:"Time zone of dates on the wire." default:"${zone}"`
+	ReplayLimit int      `help:"Messages that a login replays at most." default:"100"`
+
+	Auth     authFlags     `embed:"" prefix:"auth."`
+	Presence presenceFlags `embed:"" prefix:"presence."`
+	Socket   socketFlags   `embed:"" prefix:"socket."`
+	Limits   limitFlags    `embed:"" prefix:"limits."`
+	logFlags `embed:""`
+}
+
+type authFlags struct {
+	InsecureLogin string      `help:"From where pages log in with {uid, companyID} and no token: off, loopback or anywhere. With --dev the default is loopback." enum:",off,loopback,anywhere" default:""`
+	PushKey       auth.Secret `help:"Key of backends. Default: made once, in the data directory." placeholder:"KEY"`
+	tokenFlags    `embed:""`
+}
+
+// tokenFlags are what signing and checking login tokens need.
+type tokenFlags struct {
+	TokenSecret auth.Secret `help:"Secret of login tokens (HS256), at least 32 bytes. Better in the environment or the file than here. Default: made once, in the data directory." placeholder:"SECRET"`
+}
+
+type presenceFlags struct {
+	Grace time.Duration `help:"How long a user without a page still counts as online." default:"3s"`
+}
+
+type socketFlags struct {
+	PingInterval time.Duration `help:"Time between heartbeats." default:"25s"`
+	PingTimeout  time.Duration `help:"Time that a heartbeat may take." default:"20s"`
+	MaxPayload   int           `help:"Bytes that a page may send at once." default:"1000000"`
+	MaxQueue     int           `help:"Bytes that may wait for one page before it is disconnected." default:"262144"`
+}
+
+type limitFlags struct {
+	Pages      int     `help:"Open pages of one address." default:"10000"`
+	Handshakes float64 `help:"Connections per second of one address." default:"200"`
+}
+
+type logFlags struct {
+	LogFormat string     `help:"text or json." enum:"text,json" default:"text"`
+	LogLevel  slog.Level `help:"debug, info, warn or error." default:"info"`
+}
+
+func (f logFlags) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.LogLevel}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// Run implements the command.
+func (c *serveCmd) Run(out *surroundings) error {
+	log := c.logger(out.stderr)
+	return c.serve(c.Data, log, func(o *server.Options) {
+		if c.Dev {
+			developerAccess(o)
+		}
+	}, func(*server.Server) {})
+}
+
+// developerAccess opens what --dev opens, as far as it is not set otherwise.
+func developerAccess(o *server.Options) {
+	o.OpenPush = true
+	o.LoopbackOrigins = true
+	if o.InsecureLogin == "" {
+		o.InsecureLogin = server.InsecureLoopback
+	}
+}
+
+// serve runs a server on the data in dir until it is told to stop. Alter may
+// change its options, started is called when it listens.
+func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Options), started func(*server.Server)) (err error) {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	options, err := f.options(dir, log)
+	if err != nil {
+		return err
+	}
+	store, err := sqlite.Open(ctx, dir, sqlite.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	options.Store = store
+	options.Check = func(ctx context.Context) error {
+		_, err := store.Counts(ctx, belfry.Identity{User: "health", Company: "check"})
+		return err
+	}
+	alter(&options)
+	srv, err := server.New(options)
+	if err != nil {
+		return err
+	}
+	if err := srv.Start(); err != nil {
+		return err
+	}
+	started(srv)
+	select {
+	case err = <-srv.Failed():
+	case <-ctx.Done():
+		log.Info("stopping")
+	}
+	bounded, cancelStop := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancelStop()
+	return errors.Join(err, srv.Stop(bounded))
+}
+
+// options turns flags into options, and makes the secrets that are not set.
+func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, error) {
+	zone, err := time.LoadLocation(f.Zone)
+	if err != nil {
+		return server.Options{}, fmt.Errorf("zone: %w", err)
+	}
+	tokens, err := f.Auth.tokens(dir)
+	if err != nil {
+		return server.Options{}, err
+	}
+	key, err := secretOr(f.Auth.PushKey, dir, pushKeyFile)
+	if err != nil {
+		return server.Options{}, err
+	}
+	return server.Options{
+		Listen:        f.Listen,
+		PushListen:    f.PushListen,
+		Path:          f.Path,
+		Tokens:        tokens,
+		PushKey:       auth.NewKey(key),
+		InsecureLogin: server.InsecureLogin(f.Auth.InsecureLogin),
+		Origins:       f.Origins,
+		Zone:          zone,
+		Grace:         f.Presence.Grace,
+		ReplayLimit:   f.ReplayLimit,
+		PingInterval:  f.Socket.PingInterval,
+		PingTimeout:   f.Socket.PingTimeout,
+		MaxPayload:    f.Socket.MaxPayload,
+		MaxQueue:      f.Socket.MaxQueue,
+		Limits:        server.Limits{Pages: f.Limits.Pages, Handshakes: f.Limits.Handshakes},
+		Logger:        log,
+	}, nil
+}
+
+// The files of the secrets that are made at first start.
+const (
+	tokenSecretFile = "token.secret"
+	pushKeyFile     = "push.key"
+)
+
+func (f tokenFlags) tokens(dir string) (*auth.Tokens, error) {
+	secret, err := secretOr(f.TokenSecret, dir, tokenSecretFile)
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewTokens(secret)
+}
+
+// secretOr returns the secret that is set, or the one in the file.
+func secretOr(set auth.Secret, dir, file string) (auth.Secret, error) {
+	if set != "" {
+		return set, nil
+	}
+	return auth.LoadOrCreateSecret(filepath.Join(dir, file))
+}

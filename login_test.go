@@ -1,0 +1,260 @@
+package belfry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"testing"
+
+	"belfry"
+)
+
+func TestWhatArrivedWithoutAPageIsSentOnceAtTheNextLogin(t *testing.T) {
+	b := newBench(t)
+	for _, title := range []string{"1", "2", "3"} {
+		if r := b.push(title, "", "1"); r.Pages != 0 || !r.Stored {
+			t.Errorf("receipt is %+v", r)
+		}
+	}
+	b.push("elsewhere", "other", "1")
+	p, w := b.login(ann)
+	if got := p.titles(belfry.EventMessage); got != "1 2 3 " || w.Replayed != 3 {
+		t.Errorf("the page got %q, %+v", got, w)
+	}
+	if w.Online != 1 || w.Counts.Unread != 3 {
+		t.Errorf("the page is welcomed with %+v", w)
+	}
+	if p, w := b.login(ann); w.Replayed != 0 || p.titles(belfry.EventMessage) != "" {
+		t.Errorf("a second page got %q, %+v", p.titles(belfry.EventMessage), w)
+	}
+	if p, _ := b.login(annOther); p.titles(belfry.EventMessage) != "elsewhere " {
+		t.Errorf("the page in the other company got %q", p.titles(belfry.EventMessage))
+	}
+}
+
+func TestAReplayIsLimitedAndTheRestWaits(t *testing.T) {
+	b := newBench(t, func(o *belfry.ServiceOptions) { o.ReplayLimit = 2 })
+	for _, title := range []string{"1", "2", "3"} {
+		b.push(title, "", "1")
+	}
+	for _, want := range []string{"1 2 ", "3 ", ""} {
+		if p, _ := b.login(ann); p.titles(belfry.EventMessage) != want {
+			t.Errorf("the page got %q, want %q", p.titles(belfry.EventMessage), want)
+		}
+	}
+}
+
+func TestAPageThatIsGoneDoesNotUseUpWhatWaits(t *testing.T) {
+	b := newBench(t)
+	b.push("m", "", "1")
+	gone := b.hub.newPage()
+	gone.close()
+	if w, err := b.Login(context.Background(), ann, gone); err != nil || w.Replayed != 0 {
+		t.Errorf("the page that is gone: %+v, %v", w, err)
+	}
+	b.Logout(ann, gone)
+	if p, _ := b.login(ann); p.titles(belfry.EventMessage) != "m " {
+		t.Errorf("the next page got %q", p.titles(belfry.EventMessage))
+	}
+}
+
+func TestALoginThatFailsLeavesThePageAlone(t *testing.T) {
+	b := newBench(t)
+	away := belfry.Errorf(belfry.ErrUnavailable, "away")
+	b.store.fail = away
+	p := b.hub.newPage()
+	if _, err := b.Login(context.Background(), ann, p); !errors.Is(err, away) {
+		t.Errorf("Login: %v", err)
+	}
+	b.store.fail = nil
+	if n, err := b.Online(context.Background(), "acme"); err != nil || n != (belfry.OnlineCount{}) {
+		t.Errorf("online are %+v, %v", n, err)
+	}
+	if r := b.push("m", "", "1"); r.Pages != 0 || len(p.events) != 0 {
+		t.Errorf("the page is in a room: %+v, %v", r, p.events)
+	}
+}
+
+func TestAPageLearnsHowManyAreOnline(t *testing.T) {
+	b := newBench(t)
+	if p, w := b.login(ann); w.Online != 1 || p.got(belfry.EventOnlineCount)[0] != 1 {
+		t.Errorf("the first: %+v, %v", w, p.events)
+	}
+	b.login(ann)
+	b.login(annOther)
+	p, w := b.login(bob)
+	if w.Online != 2 || p.got(belfry.EventOnlineCount)[0] != 2 {
+		t.Errorf("another user: %+v, %v", w, p.events)
+	}
+	if n, err := b.Online(context.Background(), "acme"); err != nil || n != (belfry.OnlineCount{Users: 2, Pages: 3}) {
+		t.Errorf("online are %+v, %v", n, err)
+	}
+	b.Logout(bob, p)
+	if n, err := b.Online(context.Background(), "acme"); err != nil || n.Pages != 2 {
+		t.Errorf("after one left, online are %+v, %v", n, err)
+	}
+}
+
+func TestMarkingTellsAllPagesOfTheIdentityTheCounts(t *testing.T) {
+	ctx := context.Background()
+	b := newBench(t)
+	p, _ := b.login(ann)
+	bobs, _ := b.login(bob)
+	r := b.push("m", "", "1", "10")
+	b.push("n", "", "1")
+
+	seen, err := b.MarkSeen(ctx, ann, r.IDs[0])
+	if err != nil || seen.Unseen != 1 || seen.Unread != 2 {
+		t.Errorf("MarkSeen: %+v, %v", seen, err)
+	}
+	read, err := b.MarkRead(ctx, ann, r.IDs) // one of them is bob's
+	if err != nil || read.Unread != 1 {
+		t.Errorf("MarkRead: %+v, %v", read, err)
+	}
+	all, err := b.MarkRead(ctx, ann, nil)
+	if err != nil || all.Unread != 0 {
+		t.Errorf("MarkRead of all: %+v, %v", all, err)
+	}
+	if got, want := p.got(belfry.EventCounts), []any{seen, read, all}; !reflect.DeepEqual(got, want) {
+		t.Errorf("the page got %v, want %v", got, want)
+	}
+	if got := bobs.got(belfry.EventCounts); len(got) > 0 {
+		t.Errorf("bob's page got %v", got)
+	}
+	if c, err := b.Counts(ctx, bob); err != nil || c.Unread != 1 {
+		t.Errorf("bob's counts are %+v, %v", c, err)
+	}
+	_, err = b.MarkRead(ctx, ann, make([]belfry.ID, belfry.MaxMarkIDs+1))
+	wantInvalid(t, err, "ids has 1001 entries")
+}
+
+func TestListsAreLimited(t *testing.T) {
+	b := newBench(t)
+	for range belfry.MaxListLimit + 1 {
+		b.push("m", "", "1")
+	}
+	for limit, want := range map[int]int{-1: belfry.DefaultListLimit, 0: belfry.DefaultListLimit, 7: 7, 1 << 40: belfry.MaxListLimit} {
+		if got, err := b.Inbox(context.Background(), ann, belfry.ID{}, limit); err != nil || len(got) != want {
+			t.Errorf("limit %d gives %d (%v), want %d", limit, len(got), err, want)
+		}
+	}
+}
+
+// TestNothingIsLostDoubledOrReordered pushes from many goroutines to users whose
+// pages come and go, through a store that now and then refuses. For every
+// message that was stored:
+//
+//   - it was either published to at least one page and replayed to none, or
+//     published to none and replayed to exactly one;
+//   - no page got it twice, and every page got what it got in the order of the ids;
+//   - a page that was there all the time got it.
+//
+// What was refused reached nobody.
+func TestNothingIsLostDoubledOrReordered(t *testing.T) {
+	const users, pushers, pushes, visitors, visits = 4, 8, 60, 8, 25
+	b := newBench(t)
+	b.store.add = func(context.Context) error {
+		if rand.IntN(20) == 0 {
+			return belfry.Errorf(belfry.ErrUnavailable, "refused")
+		}
+		return nil
+	}
+	who := func(i int) belfry.Identity {
+		return belfry.Identity{User: belfry.UserID(fmt.Sprint(i % users)), Company: belfry.CompanyID(fmt.Sprint(i % 2))}
+	}
+	faithful, _ := b.login(who(0))
+
+	var (
+		work   sync.WaitGroup
+		mu     sync.Mutex
+		stored = make(map[belfry.ID]belfry.UserID)
+	)
+	for range pushers {
+		work.Go(func() {
+			for range pushes {
+				to := []belfry.UserID{who(rand.IntN(users)).User, who(rand.IntN(users)).User}
+				draft := belfry.Message{Title: "m"}
+				if to[0] == to[1] {
+					to, draft.Company = to[:1], who(rand.IntN(2)).Company
+				}
+				r, err := b.PushMessage(context.Background(), draft, to, belfry.PushOptions{})
+				if err != nil {
+					continue
+				}
+				mu.Lock()
+				for i, id := range r.IDs {
+					stored[id] = to[i]
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for v := range visitors {
+		work.Go(func() {
+			who := who(v%(users-1) + 1) // not the faithful one
+			for range visits {
+				p := b.hub.newPage()
+				if _, err := b.Login(context.Background(), who, p); err != nil {
+					t.Error(err)
+					return
+				}
+				p.close()
+				b.Logout(who, p)
+			}
+		})
+	}
+	work.Wait()
+
+	for i := range users {
+		for _, company := range []belfry.CompanyID{"0", "1"} {
+			for {
+				if _, w := b.login(belfry.Identity{User: who(i).User, Company: company}); w.Replayed == 0 {
+					break
+				}
+			}
+		}
+	}
+
+	published, replayed := make(map[belfry.ID]int), make(map[belfry.ID]int)
+	for _, p := range b.hub.all {
+		var last belfry.ID
+		for _, e := range p.events {
+			m, ok := e.arg.(*belfry.Message)
+			if !ok {
+				continue
+			}
+			if compareIDs(m.ID, last) <= 0 {
+				t.Errorf("%s got %s after %s", p.id, m.ID, last)
+			}
+			last = m.ID
+			if stored[m.ID] != m.Receiver {
+				t.Errorf("%s got %s, which was refused or is not for it", p.id, m.ID)
+			}
+			if e.replay {
+				replayed[m.ID]++
+			} else {
+				published[m.ID]++
+			}
+		}
+	}
+	for id := range stored {
+		if published[id] > 0 && replayed[id] != 0 || published[id] == 0 && replayed[id] != 1 {
+			t.Errorf("%s was published to %d pages and replayed to %d", id, published[id], replayed[id])
+		}
+	}
+	want := 0
+	for _, m := range b.store.messages[who(0).User] {
+		if m.Company == "" || m.Company == who(0).Company {
+			want++
+		}
+	}
+	if got := len(faithful.got(belfry.EventMessage)); got != want {
+		t.Errorf("the page that was there all the time got %d of %d", got, want)
+	}
+	if len(replayed) == 0 || len(published) == 0 {
+		t.Errorf("%d replayed, %d published: nothing was tried", len(replayed), len(published))
+	}
+}

@@ -1,0 +1,357 @@
+package belfry
+
+import (
+	"container/list"
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// PresenceOptions says how a [MemoryPresence] works. The zero value is useful.
+type PresenceOptions struct {
+	// Grace is how long a user stays online after the last page left, so that
+	// reloading a page does not change the count; 0 means 3 s, negative none.
+	Grace time.Duration
+	// Coalesce is the least time between two calls of Changed for one company;
+	// 0 means 250 ms, negative none.
+	Coalesce time.Duration
+	// Changed is called when a company's number of online users differs from
+	// the one in its last call: at once if that was at least Coalesce ago, else
+	// when that time is over. Calls come one after the other from a goroutine of
+	// the presence, with the number that is true at that moment. It may be nil.
+	Changed func(company CompanyID, users int)
+}
+
+// The defaults of [PresenceOptions].
+const (
+	DefaultGrace    = 3 * time.Second
+	DefaultCoalesce = 250 * time.Millisecond
+)
+
+// A MemoryPresence counts the pages of one process. There is one goroutine and
+// one timer for all users and companies: both delays are constant, so whatever
+// waits is a queue in the order of time.
+type MemoryPresence struct {
+	grace    time.Duration
+	coalesce time.Duration
+	changed  func(CompanyID, int)
+
+	seed   maphash.Seed
+	shards [presenceShards]presenceShard
+
+	mu      sync.Mutex // taken after a shard's
+	stale   list.List  // of *waitingCompany, whose number has to be announced now
+	resting list.List  // of *waitingCompany, announced less than coalesce ago
+	away    list.List  // of *waitingUser, within the grace period
+	closed  bool
+
+	wake chan struct{} // the queues have changed
+	stop chan struct{}
+	done chan struct{}
+}
+
+var _ Presence = (*MemoryPresence)(nil)
+
+// presenceShards is a power of two.
+const presenceShards = 64
+
+type presenceShard struct {
+	mu        sync.Mutex
+	companies map[CompanyID]*companyPresence
+}
+
+// A companyPresence is guarded by its shard. It exists while it has users, or
+// while a number different from none stands announced.
+type companyPresence struct {
+	users     map[UserID]*userPresence
+	pages     int
+	announced int
+	queued    bool // in stale or resting
+}
+
+type userPresence struct {
+	pages map[string]struct{}
+	away  *list.Element // in MemoryPresence.away while there are no pages
+}
+
+type waitingCompany struct {
+	id  CompanyID
+	due time.Time
+}
+
+type waitingUser struct {
+	who Identity
+	due time.Time
+}
+
+// NewMemoryPresence starts counting. Close ends it.
+func NewMemoryPresence(o PresenceOptions) *MemoryPresence {
+	p := &MemoryPresence{
+		grace: o.Grace, coalesce: o.Coalesce, changed: o.Changed,
+		seed: maphash.MakeSeed(),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	if p.grace == 0 {
+		p.grace = DefaultGrace
+	}
+	if p.coalesce == 0 {
+		p.coalesce = DefaultCoalesce
+	}
+	if p.changed == nil {
+		p.changed = func(CompanyID, int) {}
+	}
+	for i := range p.shards {
+		p.shards[i].companies = make(map[CompanyID]*companyPresence)
+	}
+	go p.run()
+	return p
+}
+
+// Close ends all grace periods, announces what is outstanding and stops the
+// goroutine. Counting goes on working after it, without grace and announcements.
+func (p *MemoryPresence) Close() {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.stop)
+	}
+	p.mu.Unlock()
+	<-p.done
+}
+
+func (p *MemoryPresence) shard(company CompanyID) *presenceShard {
+	return &p.shards[maphash.String(p.seed, string(company))&(presenceShards-1)]
+}
+
+// Join implements [Presence]. It never fails.
+func (p *MemoryPresence) Join(_ context.Context, who Identity, pageID string) (OnlineCount, error) {
+	shard := p.shard(who.Company)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	c := shard.companies[who.Company]
+	if c == nil {
+		c = &companyPresence{users: make(map[UserID]*userPresence)}
+		shard.companies[who.Company] = c
+	}
+	u := c.users[who.User]
+	if u == nil {
+		u = &userPresence{pages: make(map[string]struct{}, 1)}
+		c.users[who.User] = u
+		p.noteChange(who.Company, c)
+	}
+	if u.away != nil {
+		p.mu.Lock()
+		p.away.Remove(u.away) // no-op if it was just taken out as due
+		p.mu.Unlock()
+		u.away = nil
+	}
+	if _, counted := u.pages[pageID]; !counted {
+		u.pages[pageID] = struct{}{}
+		c.pages++
+	}
+	return c.count(), nil
+}
+
+// Leave implements [Presence]. It never fails.
+func (p *MemoryPresence) Leave(_ context.Context, who Identity, pageID string) error {
+	shard := p.shard(who.Company)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	c := shard.companies[who.Company]
+	if c == nil {
+		return nil
+	}
+	u := c.users[who.User]
+	if u == nil {
+		return nil
+	}
+	if _, counted := u.pages[pageID]; !counted {
+		return nil
+	}
+	delete(u.pages, pageID)
+	c.pages--
+	if len(u.pages) > 0 {
+		return nil
+	}
+	if u.away = p.startGrace(who); u.away == nil {
+		p.remove(shard, who, c)
+	}
+	return nil
+}
+
+// Online implements [Presence]. It never fails.
+func (p *MemoryPresence) Online(_ context.Context, company CompanyID) (OnlineCount, error) {
+	shard := p.shard(company)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if c := shard.companies[company]; c != nil {
+		return c.count(), nil
+	}
+	return OnlineCount{}, nil
+}
+
+func (c *companyPresence) count() OnlineCount {
+	return OnlineCount{Users: len(c.users), Pages: c.pages}
+}
+
+// startGrace queues a user whose last page has left. It returns nil where there
+// is no grace period.
+func (p *MemoryPresence) startGrace(who Identity) *list.Element {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.grace < 0 || p.closed {
+		return nil
+	}
+	e := p.away.PushBack(&waitingUser{who, time.Now().Add(p.grace)})
+	if p.away.Len() == 1 {
+		p.rouse()
+	}
+	return e
+}
+
+// remove ends a user's presence. The shard is locked.
+func (p *MemoryPresence) remove(shard *presenceShard, who Identity, c *companyPresence) {
+	delete(c.users, who.User)
+	p.noteChange(who.Company, c)
+	shard.forget(who.Company, c)
+}
+
+// forget drops a company of which nothing is left to know.
+func (s *presenceShard) forget(id CompanyID, c *companyPresence) {
+	if len(c.users) == 0 && !c.queued {
+		delete(s.companies, id)
+	}
+}
+
+// noteChange has the company's number announced: now, or after its rest. The
+// shard is locked.
+func (p *MemoryPresence) noteChange(id CompanyID, c *companyPresence) {
+	if c.queued {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	c.queued = true
+	p.stale.PushBack(&waitingCompany{id: id})
+	p.rouse()
+}
+
+// rouse makes the goroutine look at the queues again.
+func (p *MemoryPresence) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the goroutine that announces and ends grace periods.
+func (p *MemoryPresence) run() {
+	defer close(p.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		next := p.work(time.Now(), false)
+		timer.Reset(next)
+		select {
+		case <-timer.C:
+		case <-p.wake:
+		case <-p.stop:
+			p.work(time.Now(), true)
+			return
+		}
+	}
+}
+
+// work handles all that is due, or everything if flush, and returns the time
+// until there is more to do.
+func (p *MemoryPresence) work(now time.Time, flush bool) time.Duration {
+	for {
+		p.mu.Lock()
+		user := takeDue(&p.away, now, flush, func(w *waitingUser) time.Time { return w.due })
+		stale := takeDue(&p.stale, now, flush, func(w *waitingCompany) time.Time { return w.due })
+		rested := takeDue(&p.resting, now, flush, func(w *waitingCompany) time.Time { return w.due })
+		next := time.Hour
+		if e := p.away.Front(); e != nil {
+			next = min(next, e.Value.(*waitingUser).due.Sub(now))
+		}
+		if e := p.resting.Front(); e != nil {
+			next = min(next, e.Value.(*waitingCompany).due.Sub(now))
+		}
+		p.mu.Unlock()
+
+		if user == nil && stale == nil && rested == nil {
+			return next
+		}
+		if user != nil {
+			p.endGrace(user)
+		}
+		if stale != nil {
+			p.announce(stale.Value.(*waitingCompany), flush)
+		}
+		if rested != nil {
+			p.announce(rested.Value.(*waitingCompany), flush)
+		}
+	}
+}
+
+// takeDue takes the first element out of a queue if its time has come.
+func takeDue[T any](queue *list.List, now time.Time, flush bool, due func(T) time.Time) *list.Element {
+	e := queue.Front()
+	if e == nil || !flush && due(e.Value.(T)).After(now) {
+		return nil
+	}
+	queue.Remove(e)
+	return e
+}
+
+// endGrace removes a user who has not come back.
+func (p *MemoryPresence) endGrace(e *list.Element) {
+	who := e.Value.(*waitingUser).who
+	shard := p.shard(who.Company)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	c := shard.companies[who.Company]
+	if c == nil {
+		return
+	}
+	// Who came back, and perhaps left again, since e was taken out, has another
+	// element or none.
+	if u := c.users[who.User]; u != nil && u.away == e {
+		p.remove(shard, who, c)
+	}
+}
+
+// announce calls Changed if the company's number is another than the one last
+// announced, and lets it rest after that. A company that has rested without a
+// change leaves the queue.
+func (p *MemoryPresence) announce(w *waitingCompany, flush bool) {
+	shard := p.shard(w.id)
+	shard.mu.Lock()
+	c := shard.companies[w.id]
+	users := len(c.users)
+	if users == c.announced {
+		c.queued = false
+		shard.forget(w.id, c)
+		shard.mu.Unlock()
+		return
+	}
+	c.announced = users
+	if flush || p.coalesce < 0 {
+		c.queued = false
+		shard.forget(w.id, c)
+	}
+	rest := c.queued
+	shard.mu.Unlock()
+
+	p.changed(w.id, users)
+	if rest {
+		p.mu.Lock()
+		w.due = time.Now().Add(p.coalesce)
+		p.resting.PushBack(w)
+		p.mu.Unlock()
+	}
+}

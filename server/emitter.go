@@ -1,0 +1,67 @@
+package server
+
+import (
+	"log/slog"
+	"time"
+
+	"belfry"
+	"belfry/socketio"
+)
+
+// An emitter writes envelopes to the pages of this node. Pages that take text
+// are in rooms of their own, so that each format is encoded once and only where
+// somebody reads it.
+type emitter struct {
+	pages *socketio.Namespace
+	zone  *time.Location
+	log   *slog.Logger
+}
+
+var _ belfry.Emitter = (*emitter)(nil)
+
+// roomsOf returns the rooms that pages of the format are in for the named ones.
+func (f format) roomsOf(rooms []string) []string {
+	if f == formatHTML {
+		return rooms
+	}
+	named := make([]string, len(rooms))
+	for i, room := range rooms {
+		named[i] = "text " + room
+	}
+	return named
+}
+
+// Emit implements [belfry.Emitter].
+func (e *emitter) Emit(env belfry.Envelope) (pages int) {
+	for _, f := range []format{formatHTML, formatText} {
+		to := e.pages.To(f.roomsOf(env.Rooms)...).Except(env.Except...)
+		n, err := to.Emit(env.Event, eventArgs(env.Args, f, e.zone)...)
+		if err != nil {
+			// The arguments are belfry's own: that they do not encode is a fault of it.
+			e.log.Error("event not encoded", "event", env.Event, "err", err)
+		}
+		pages += n
+	}
+	return pages
+}
+
+// A page is a logged-in socket, as the rules see it.
+type page struct {
+	socket *socketio.Socket
+	who    belfry.Identity
+	format format
+	zone   *time.Location
+}
+
+var _ belfry.Page = (*page)(nil)
+
+// ID implements [belfry.Page].
+func (p *page) ID() string { return p.socket.ID() }
+
+// Join implements [belfry.Page]. A socket that has gone meanwhile joins nothing.
+func (p *page) Join(rooms ...string) { p.socket.Join(p.format.roomsOf(rooms)...) }
+
+// Emit implements [belfry.Page].
+func (p *page) Emit(event string, args ...any) bool {
+	return p.socket.Emit(event, eventArgs(args, p.format, p.zone)...) == nil
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"belfry"
+	"belfry/auth"
+	"belfry/engineio"
+)
+
+// An InsecureLogin says from where a page may log in by naming a user and a
+// company without proof.
+type InsecureLogin string
+
+// The settings of insecure login.
+const (
+	InsecureOff      InsecureLogin = "off"
+	InsecureLoopback InsecureLogin = "loopback" // from this machine, not through a proxy
+	InsecureAnywhere InsecureLogin = "anywhere" // whoever reaches the port is whoever they say
+)
+
+// proxyHeaders are what proxies add: with one of them, the peer's address says
+// nothing about where the page is.
+var proxyHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"}
+
+// logins decides who a page is from what it shows.
+type logins struct {
+	tokens   *auth.Tokens
+	insecure InsecureLogin
+}
+
+// A loginArg is what a page shows; uid and companyID come as strings or
+// integers.
+type loginArg struct {
+	Token     string          `json:"token"`
+	UID       json.RawMessage `json:"uid"`
+	CompanyID json.RawMessage `json:"companyID"`
+	Format    string          `json:"format"`
+}
+
+// saysWho reports whether the auth payload of a connection is meant as a login.
+func saysWho(arg json.RawMessage) bool {
+	var a loginArg
+	if json.Unmarshal(arg, &a) != nil {
+		return false
+	}
+	return a.Token != "" || a.UID != nil
+}
+
+// maxLoginBytes bounds the argument of a login: a token and a little more.
+const maxLoginBytes = auth.MaxTokenBytes + 1024
+
+// check returns who the argument of a login speaks for and the format it asks
+// for. It fails with ErrInvalid or ErrUnauthorized.
+func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (belfry.Identity, format, error) {
+	if len(arg) > maxLoginBytes {
+		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "login takes at most %d bytes", maxLoginBytes)
+	}
+	var a loginArg
+	if trimmed := bytes.TrimSpace(arg); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(trimmed, &a) != nil {
+		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "login takes one object, {token} or {uid, companyID}")
+	}
+	f := formatHTML
+	switch a.Format {
+	case "", "html":
+	case "text":
+		f = formatText
+	default:
+		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "format must be html or text")
+	}
+	if a.Token != "" {
+		who, err := l.tokens.Verify(a.Token)
+		return who, f, err
+	}
+	if !l.insecureAllowed(h) {
+		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrUnauthorized, "login needs a token that the application signed")
+	}
+	uid, err := idArg("uid", a.UID)
+	if err != nil {
+		return belfry.Identity{}, 0, err
+	}
+	company, err := idArg("companyID", a.CompanyID)
+	if err != nil {
+		return belfry.Identity{}, 0, err
+	}
+	who, err := belfry.NewIdentity(uid, company)
+	return who, f, err
+}
+
+func (l *logins) insecureAllowed(h *engineio.Handshake) bool {
+	switch l.insecure {
+	case InsecureAnywhere:
+		return true
+	case InsecureLoopback:
+		return isLoopback(h.Address) && len(h.Header) == 0
+	}
+	return false
+}
+
+// idArg reads an id that is a string or an integer.
+func idArg(field string, raw json.RawMessage) (string, error) {
+	var s string
+	if len(raw) == 0 || string(raw) == "null" {
+		return "", belfry.Errorf(belfry.ErrInvalid, "%s is missing", field)
+	}
+	if json.Unmarshal(raw, &s) == nil {
+		return s, nil
+	}
+	var n int64
+	if json.Unmarshal(raw, &n) != nil {
+		return "", belfry.Errorf(belfry.ErrInvalid, "%s must be a string or an integer", field)
+	}
+	return fmt.Sprint(n), nil
+}
+
+// isLoopback reports whether a host:port or an address is this machine's.
+func isLoopback(address string) bool {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		address = host
+	}
+	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// throughProxy reports whether a request says that a proxy passed it on.
+func throughProxy(h http.Header) bool {
+	for _, name := range proxyHeaders {
+		if h.Get(name) != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"belfry"
+	"belfry/auth"
+)
+
+// A pushHandler is the push endpoint of the article: POST or GET, fields from
+// anywhere, answered in one word and always with status 200, because that is what
+// its callers look at.
+type pushHandler struct {
+	service *belfry.Service
+	key     auth.Key
+	// open lets callers on this machine push without the key.
+	open bool
+	zone *time.Location
+	log  *slog.Logger
+}
+
+// The answers.
+const (
+	pushOK      = "ok"      // at least one page got it
+	pushOffline = "offline" // nobody was there; a message waits for the receiver
+	pushFail    = "fail"    // refused; nothing was stored or sent
+)
+
+// errorHeader carries the reason of a refusal.
+const errorHeader = "X-Belfry-Error"
+
+func (h *pushHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	receipt, err := h.push(w, r)
+	answer := pushOffline
+	switch {
+	case err != nil:
+		logFailure(r.Context(), h.log, "push refused", err, "address", r.RemoteAddr)
+		w.Header().Set(errorHeader, headerText(belfry.ErrorMessage(err)))
+		answer = pushFail
+	case receipt.Pages > 0:
+		answer = pushOK
+	}
+	w.Write([]byte(answer))
+}
+
+// headerText makes a message fit for a header.
+func headerText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Receipt, error) {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "push with POST or GET")
+	}
+	f, err := readFields(w, r)
+	if err != nil {
+		return belfry.Receipt{}, err
+	}
+	if err := h.authorize(r, f); err != nil {
+		return belfry.Receipt{}, err
+	}
+	store, err := storeField(f)
+	if err != nil {
+		return belfry.Receipt{}, err
+	}
+	opt := belfry.PushOptions{Transient: !store}
+	switch action := f.get("action"); {
+	case action == "message":
+		return h.message(r.Context(), f, opt)
+	case action == "dynamic":
+		return h.activity(r.Context(), f, opt)
+	case action == "" && f.get("type") == "publish":
+		return h.service.PublishText(r.Context(), belfry.UserID(f.get("to")), f.get("content"))
+	}
+	return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "action must be message or dynamic, or type must be publish")
+}
+
+// authorize asks for the key, except of callers on this machine where that is
+// configured. A browser is no such caller: any page that it shows could make it push.
+func (h *pushHandler) authorize(r *http.Request, f fields) error {
+	shown := f.get("token")
+	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		shown = strings.TrimSpace(bearer)
+	}
+	switch {
+	case h.key.Matches(shown):
+		return nil
+	case shown != "":
+		return belfry.Errorf(belfry.ErrUnauthorized, "the key is wrong")
+	case h.open && isLoopback(r.RemoteAddr) && !throughProxy(r.Header) && !fromBrowser(r.Header):
+		return nil
+	}
+	return belfry.Errorf(belfry.ErrUnauthorized, "the key is missing: send it as token or as Authorization: Bearer")
+}
+
+// fromBrowser reports whether a page made its browser send the request (Fetch
+// Standard, "Origin header"; Fetch Metadata Request Headers).
+func fromBrowser(h http.Header) bool {
+	return h.Get("Origin") != "" || h.Get("Sec-Fetch-Site") != ""
+}
+
+func (h *pushHandler) message(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {
+	date, err := h.dateField(f)
+	if err != nil {
+		return belfry.Receipt{}, err
+	}
+	typeID, err := numberField(f, "typeID")
+	if err != nil {
+		return belfry.Receipt{}, err
+	}
+	var receivers []belfry.UserID
+	for _, uid := range f.list("receiverID") {
+		receivers = append(receivers, belfry.UserID(uid))
+	}
+	return h.service.PushMessage(ctx, belfry.Message{
+		Company:  belfry.CompanyID(f.get("companyID")),
+		SenderID: f.get("senderID"),
+		Sender:   f.get("sender"),
+		Portrait: f.get("portrait"),
+		Title:    f.get("title"),
+		Content:  f.get("content"),
+		URL:      f.get("url"),
+		Date:     date,
+		Type:     belfry.MessageType(typeID),
+		Extra:    f.extra(),
+	}, receivers, opt)
+}
+
+func (h *pushHandler) activity(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {
+	date, err := h.dateField(f)
+	if err != nil {
+		return belfry.Receipt{}, err
+	}
+	objectType, err := numberField(f, "objectType")
+	if err != nil {
+		return belfry.Receipt{}, err
+	}
+	return h.service.PushActivity(ctx, belfry.Activity{
+		Company:    belfry.CompanyID(f.get("companyID")),
+		OperatorID: f.get("operatorID"),
+		Operator:   f.get("operator"),
+		Receiver:   f.get("receiver"),
+		Portrait:   f.get("portrait"),
+		Title:      f.get("title"),
+		Content:    f.get("content"),
+		URL:        f.get("url"),
+		Date:       date,
+		ObjectType: belfry.ObjectType(objectType),
+		ObjectID:   f.get("objectID"),
+		Extra:      f.extra(),
+	}, opt)
+}
+
+// dateField reads a date as the article writes it, or RFC 3339, or seconds since
+// 1970. A missing one means now.
+func (h *pushHandler) dateField(f fields) (time.Time, error) {
+	s := strings.TrimSpace(f.get("date"))
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.ParseInLocation(dateLayout, s, h.zone); err == nil {
+		return t, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	if sec, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return time.Unix(sec, 0), nil
+	}
+	return time.Time{}, belfry.Errorf(belfry.ErrInvalid, "date must look like 2006-01-02 15:04:05")
+}
+
+func numberField(f fields, name string) (int, error) {
+	s := strings.TrimSpace(f.get(name))
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 0, belfry.Errorf(belfry.ErrInvalid, "%s must be a number", name)
+	}
+	return int(n), nil
+}
+
+// storeField reads store=0: the application keeps its messages itself.
+func storeField(f fields) (bool, error) {
+	switch f.get("store") {
+	case "", "1":
+		return true, nil
+	case "0":
+		return false, nil
+	}
+	return false, belfry.Errorf(belfry.ErrInvalid, "store must be 0 or 1")
+}

@@ -1,0 +1,35 @@
+package server
+
+import (
+	"net/http"
+
+	"belfry/web"
+)
+
+// publicRoutes is what the public port answers.
+func (s *Server) publicRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(s.options.Path, s.limits.handshakesOf(s.sockets))
+	mux.HandleFunc("GET /healthz", s.health)
+	if s.demo != nil {
+		mux.Handle("GET /demo/", http.StripPrefix("/demo/", demoPages()))
+		mux.HandleFunc("GET /demo/config.json", s.demo.config)
+		mux.HandleFunc("POST /demo/tasks", s.demo.createTask)
+		mux.Handle("GET /{$}", http.RedirectHandler("/demo/", http.StatusFound))
+	}
+	return mux
+}
+
+// pushRoutes is what the push port answers.
+func (s *Server) pushRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.push)
+	mux.HandleFunc("GET /healthz", s.health)
+	return mux
+}
+
+// demoPages serves the built demo, or says how to build it.
+func demoPages() http.Handler {
+	files, _ := web.Demo()
+	return http.FileServerFS(files)
+}

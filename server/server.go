@@ -1,0 +1,247 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"belfry"
+	"belfry/auth"
+	"belfry/engineio"
+	"belfry/socketio"
+)
+
+// Options configure a [Server]. Store and Tokens are needed; the zero value of
+// everything else is useful.
+type Options struct {
+	// Listen is the public address, for pages; "" means ":2120".
+	Listen string
+	// PushListen is the address for backends; "" means "127.0.0.1:2121".
+	PushListen string
+	// Path is where Socket.IO is; "" means "/socket.io/".
+	Path string
+
+	Store  belfry.Store
+	Check  func(context.Context) error // is the store there; nil means that it always is
+	Tokens *auth.Tokens
+	// PushKey is the key of backends. The zero Key matches nothing.
+	PushKey auth.Key
+	// OpenPush lets programs on this machine push without the key.
+	OpenPush bool
+	// InsecureLogin says from where pages may log in without a token; "" means
+	// [InsecureOff].
+	InsecureLogin InsecureLogin
+	// Origins lists origins of pages, beside the server's own host.
+	Origins []string
+	// LoopbackOrigins accepts every page on this machine.
+	LoopbackOrigins bool
+	// Demo serves the demo application.
+	Demo bool
+
+	// Zone is for dates on the wire; nil means Asia/Shanghai, the article's.
+	Zone *time.Location
+	// Grace is how long a user without a page still counts as online; 0 means
+	// 3 s.
+	Grace time.Duration
+	// ReplayLimit bounds the messages that a login replays; 0 means 100.
+	ReplayLimit int
+	// PingInterval and PingTimeout are the heartbeat; 0 means 25 s and 20 s.
+	PingInterval, PingTimeout time.Duration
+	// MaxPayload bounds what a page may send at once, in bytes; 0 means 1,000,000.
+	MaxPayload int
+	// MaxQueue bounds what waits for one page, in bytes; 0 means 256 KiB.
+	MaxQueue int
+	Limits   Limits
+	Logger   *slog.Logger // nil means slog.Default()
+}
+
+// The HTTP limits on what a stranger may take.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 16 << 10
+	pushTimeout    = 30 * time.Second // for the whole request of a backend
+)
+
+// DefaultZone is the zone of dates on the wire.
+const DefaultZone = "Asia/Shanghai"
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Store == nil || o.Tokens == nil {
+		return o, errors.New("server: Options need a Store and Tokens")
+	}
+	if o.Listen == "" {
+		o.Listen = ":2120"
+	}
+	if o.PushListen == "" {
+		o.PushListen = "127.0.0.1:2121"
+	}
+	if o.Path == "" {
+		o.Path = "/socket.io/"
+	}
+	if !strings.HasPrefix(o.Path, "/") || !strings.HasSuffix(o.Path, "/") || strings.ContainsAny(o.Path, "{} ") {
+		return o, fmt.Errorf("server: path %q must begin and end with a slash", o.Path)
+	}
+	if o.Check == nil {
+		o.Check = func(context.Context) error { return nil }
+	}
+	if o.Zone == nil {
+		zone, err := time.LoadLocation(DefaultZone)
+		if err != nil {
+			return o, fmt.Errorf("server: %w", err)
+		}
+		o.Zone = zone
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return o, nil
+}
+
+// A Server is belfry's two ports and what is behind them. Use it as New, Start,
+// Stop.
+type Server struct {
+	options  Options
+	log      *slog.Logger
+	sockets  *socketio.Server
+	service  *belfry.Service
+	presence *belfry.MemoryPresence
+	push     *pushHandler
+	limits   *limiter
+	demo     *demo // nil unless Options.Demo
+	stopping atomic.Bool
+
+	public, private *http.Server
+	listeners       []net.Listener // public, push
+	failed          chan error
+}
+
+// New makes a server. It listens when started.
+func New(options Options) (*Server, error) {
+	o, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	origins, err := newOriginPolicy(o.Origins, o.LoopbackOrigins)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, log: o.Logger, limits: newLimiter(o.Limits), failed: make(chan error, 2)}
+	s.sockets = socketio.NewServer(socketio.Options{
+		Engine: engineio.Options{
+			PingInterval:     o.PingInterval,
+			PingTimeout:      o.PingTimeout,
+			MaxPayload:       o.MaxPayload,
+			MaxQueue:         o.MaxQueue,
+			CheckOrigin:      origins.allows,
+			HandshakeHeaders: proxyHeaders,
+			Logger:           o.Logger,
+		},
+		Logger: o.Logger,
+	})
+	pages := s.sockets.Of("/")
+	broker := belfry.NewMemoryBroker(&emitter{pages: pages, zone: o.Zone, log: o.Logger})
+	s.presence = belfry.NewMemoryPresence(belfry.PresenceOptions{
+		Grace:   o.Grace,
+		Changed: belfry.AnnounceOnline(broker, o.Logger),
+	})
+	s.service = belfry.NewService(belfry.ServiceOptions{
+		Store:       o.Store,
+		Broker:      broker,
+		Presence:    s.presence,
+		ReplayLimit: o.ReplayLimit,
+		Logger:      o.Logger,
+	})
+	gateway := &gateway{
+		service: s.service,
+		logins:  &logins{tokens: o.Tokens, insecure: o.InsecureLogin},
+		limits:  s.limits,
+		zone:    o.Zone,
+		log:     o.Logger,
+	}
+	gateway.attach(pages)
+	s.push = &pushHandler{service: s.service, key: o.PushKey, open: o.OpenPush, zone: o.Zone, log: o.Logger}
+	return s, nil
+}
+
+// Service returns the rules that the server serves.
+func (s *Server) Service() *belfry.Service { return s.service }
+
+// Start listens on both ports and serves in the background. Failed tells when
+// that ends.
+func (s *Server) Start() error {
+	for _, address := range []string{s.options.Listen, s.options.PushListen} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			s.closeListeners()
+			return fmt.Errorf("server: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	if s.options.Demo {
+		s.demo = newDemo(s.options.Tokens, s.PushAddr(), s.log)
+	}
+	s.public = &http.Server{
+		Handler:           s.publicRoutes(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	s.private = &http.Server{
+		Handler:           s.pushRoutes(),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       pushTimeout,
+		WriteTimeout:      pushTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxPushBody, // the article's callers put all fields into the query
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	for i, server := range []*http.Server{s.public, s.private} {
+		go func() {
+			if err := server.Serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				s.failed <- fmt.Errorf("server: %w", err)
+			}
+		}()
+	}
+	s.log.Info("listening", "public", s.Addr(), "push", s.PushAddr())
+	return nil
+}
+
+// Addr returns the public address, PushAddr that of the push port; both once
+// started.
+func (s *Server) Addr() string { return s.listeners[0].Addr().String() }
+
+// PushAddr returns the address of the push port.
+func (s *Server) PushAddr() string { return s.listeners[1].Addr().String() }
+
+// Failed gets the error of a port that stopped by itself.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop ends the service within ctx: pushes that have begun are finished and
+// answered, then pages are told and disconnected, then nobody is online. The
+// store is its owner's to close, afterwards.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopping.Store(true)
+	err := s.private.Shutdown(ctx)
+	err = errors.Join(err, s.sockets.Shutdown(ctx))
+	err = errors.Join(err, s.public.Shutdown(ctx))
+	if s.demo != nil {
+		s.demo.close()
+	}
+	s.presence.Close()
+	s.service.Close()
+	return err
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}

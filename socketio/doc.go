@@ -1,0 +1,41 @@
+// Package socketio is a Socket.IO server. It speaks protocol revision 5
+// (clients 3.x and 4.x) and revision 4 (clients 1.x and 2.x) on one port, over
+// the sessions of package engineio.
+//
+// A [Server] has namespaces. A [Namespace] has the handlers of its events, the
+// middleware that decides who may connect, and the connected sockets. A
+// [Socket] is one client in one namespace; it joins rooms, and a [Broadcast]
+// reaches the sockets of rooms.
+//
+//	server := socketio.NewServer(socketio.Options{})
+//	chat := server.Of("/")
+//	chat.OnConnect(func(s *socketio.Socket) { s.Join("lobby") })
+//	chat.On("say", func(s *socketio.Socket, e *socketio.Event) {
+//		s.To("lobby").Emit("said", e.Args.All()...)
+//	})
+//	http.Handle("/socket.io/", server)
+//
+// # Order and concurrency
+//
+// All methods are safe for concurrent use. The middleware, the event handlers
+// and the connect and disconnect handlers of one connection run one at a time,
+// in the order of its packets, in the goroutine that reads the connection.
+// A handler that blocks holds up only its own connection, but also that
+// connection's heartbeat: work that may take longer than the ping timeout
+// belongs in a goroutine of its own. Emitting never blocks. A connection that
+// cannot keep up with what is sent to it is closed (engineio.Options.MaxQueue).
+//
+// # What a broadcast costs
+//
+// The arguments are encoded once, and once more into a frame for each protocol
+// revision among the receivers. All receivers share these immutable frames, so
+// the number of allocations does not depend on the number of receivers.
+//
+// # What is refused
+//
+// A client that breaks the protocol is disconnected with the reason
+// [ReasonParseError]. Lengths and numbers that a client chooses are bounded:
+// messages by engineio.Options.MaxPayload, attachments by
+// [Options.MaxAttachments], namespaces a connection, the length of their
+// names, and the nesting of JSON.
+package socketio
