@@ -1,6 +1,7 @@
 package belfry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -43,7 +44,8 @@ func Errorf(code Code, format string, args ...any) *Error {
 }
 
 // ErrorCode returns the code of the first [Error] in err's chain,
-// [ErrInternal] for any other error and "" for nil.
+// [ErrUnavailable] for a context that has ended, [ErrInternal] for any other
+// error and "" for nil.
 func ErrorCode(err error) Code {
 	var e *Error
 	switch {
@@ -51,6 +53,8 @@ func ErrorCode(err error) Code {
 		return ""
 	case errors.As(err, &e):
 		return e.Code
+	case contextEnded(err):
+		return ErrUnavailable
 	}
 	return ErrInternal
 }
@@ -64,6 +68,12 @@ func ErrorMessage(err error) string {
 		return ""
 	case errors.As(err, &e):
 		return e.Message
+	case contextEnded(err):
+		return "the request ended before it was done"
 	}
 	return "internal error"
+}
+
+func contextEnded(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -143,6 +144,51 @@ func TestListsAreLimited(t *testing.T) {
 	}
 }
 
+func TestAPageThatLogsInDuringAPushGetsItOnce(t *testing.T) {
+	b := newBench(t)
+	there, _ := b.login(ann)
+
+	storing, store := make(chan struct{}), make(chan struct{})
+	b.store.add = func(context.Context) error { close(storing); <-store; return nil }
+	pushed := make(chan belfry.Receipt)
+	go func() {
+		r, err := b.PushMessage(context.Background(), belfry.Message{Title: "m"}, []belfry.UserID{"1"}, belfry.PushOptions{})
+		if err != nil {
+			t.Errorf("PushMessage: %v", err)
+		}
+		pushed <- r
+	}()
+	<-storing
+
+	// The login has read what waits, and is held up there.
+	reading, read := make(chan struct{}), make(chan struct{})
+	b.store.read = func() { close(reading); <-read }
+	late := b.hub.newPage()
+	welcomed := make(chan belfry.Welcome)
+	go func() {
+		w, err := b.Login(context.Background(), ann, late)
+		if err != nil {
+			t.Errorf("Login: %v", err)
+		}
+		welcomed <- w
+	}()
+	<-reading
+
+	close(store)
+	waitFor(t, func() bool {
+		c, err := b.Counts(context.Background(), ann)
+		return err == nil && c.Unread == 1
+	})
+	for range 1000 { // time to publish, if nothing prevents it
+		runtime.Gosched()
+	}
+	close(read)
+	w, r := <-welcomed, <-pushed
+	if w.Replayed != 0 || r.Pages != 2 || there.titles(belfry.EventMessage) != "m " || late.titles(belfry.EventMessage) != "m " {
+		t.Errorf("the pages got %q and %q (%+v, %+v)", there.titles(belfry.EventMessage), late.titles(belfry.EventMessage), w, r)
+	}
+}
+
 // TestNothingIsLostDoubledOrReordered pushes from many goroutines to users whose
 // pages come and go, through a store that now and then refuses. For every
 // message that was stored:
@@ -161,6 +207,11 @@ func TestNothingIsLostDoubledOrReordered(t *testing.T) {
 			return belfry.Errorf(belfry.ErrUnavailable, "refused")
 		}
 		return nil
+	}
+	b.store.read = func() { // let others go on between the reading and the replay
+		for range rand.IntN(50) {
+			runtime.Gosched()
+		}
 	}
 	who := func(i int) belfry.Identity {
 		return belfry.Identity{User: belfry.UserID(fmt.Sprint(i % users)), Company: belfry.CompanyID(fmt.Sprint(i % 2))}

@@ -20,6 +20,8 @@ type memStore struct {
 	// add, where set, runs before messages or activities are stored, without
 	// the lock, and its error is the answer.
 	add func(ctx context.Context) error
+	// read, where set, runs after Undelivered has read, without the lock.
+	read func()
 	// fail, where set, is the answer of everything else.
 	fail error
 }
@@ -111,6 +113,9 @@ func plain(messages []*memMessage, limit int) []belfry.Message {
 }
 
 func (s *memStore) Undelivered(ctx context.Context, who belfry.Identity, limit int) ([]belfry.Message, error) {
+	if s.read != nil {
+		defer s.read()
+	}
 	end, err := s.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -127,6 +127,11 @@ func BenchmarkReads(b *testing.B) {
 		"Counts":        func(who belfry.Identity) error { _, err := store.Counts(ctx, who); return err },
 		"Inbox20":       func(who belfry.Identity) error { _, err := store.Inbox(ctx, who, belfry.ID{}, 20); return err },
 		"Undelivered20": func(who belfry.Identity) error { _, err := store.Undelivered(ctx, who, 20); return err },
+		"Undelivered0": func(who belfry.Identity) error {
+			who.Company = "another"
+			_, err := store.Undelivered(ctx, who, 20)
+			return err
+		},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -65,7 +65,7 @@ func (s *Store) open(ctx context.Context, path string) error {
 	}
 	// The writer's pages are the hot ones. A reader's cache is void after
 	// every commit, so a big one would only cost memory.
-	s.readers, err = driver.Open(dataSource(path, "cache_size(-8192)", "query_only(on)"))
+	s.readers, err = openPool(path, "cache_size(-8192)", "query_only(on)")
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,16 @@ func dataSource(path string, pragmas ...string) string {
 		"temp_store(memory)",
 	}, pragmas...)}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+// openPool makes a pool of connections to the database.
+func openPool(path string, pragmas ...string) (*sql.DB, error) {
+	return driver.Open(dataSource(path, pragmas...), func(conn *sqlite3.Conn) error {
+		// Plans do not depend on what is bound. Else SQLite would plan some
+		// queries anew every time they run, which takes longer than running them.
+		_, err := conn.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)
+		return err
+	})
 }
 
 // portError turns an error of the database into one that the port allows.

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/ncruces/go-sqlite3/driver"
 )
 
 const (
@@ -43,7 +41,7 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, path string, delivered *deliveredSet, log *slog.Logger) (*writer, error) {
-	db, err := driver.Open(dataSource(path, "cache_size(-65536)"))
+	db, err := openPool(path, "cache_size(-65536)")
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,52 @@
+# belfry. The two commands to know: make run, make test.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
+GOSOURCES := $(shell git ls-files '*.go' '*.sql' go.mod go.sum 2>/dev/null)
+DEMOSOURCES := $(shell find web/demo -type f -not -path '*/node_modules/*')
+DEMO := web/dist/demo/index.html
+MODULES := web/node_modules/.package-lock.json
+
+.PHONY: build run test web lint test-go test-web bench fuzz clean
+
+build: bin/belfry  ## the program with its pages
+
+run: build         ## start the demo
+	./bin/belfry demo
+
+test: lint test-go test-web  ## everything that must hold
+
+bin/belfry: $(DEMO) $(GOSOURCES)
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/belfry
+
+web: $(DEMO)       ## the pages alone
+
+$(MODULES): web/package-lock.json
+	scripts/need node
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+$(DEMO): $(MODULES) $(DEMOSOURCES)
+	cd web && npm run --silent build
+	@touch $@
+
+lint:
+	@test -z "$$(gofmt -l $(filter %.go,$(GOSOURCES)) | tee /dev/stderr)" || { echo 'run: gofmt -w .'; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+test-go:
+	go test -race -timeout 9m ./...
+
+test-web: bin/belfry
+	scripts/need chromium
+	cd web && npm run --silent typecheck && npm run --silent e2e
+
+bench:             ## the figures of docs/BENCHMARKS.md
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz:              ## every parser of outside bytes, 30 s each
+	scripts/fuzz 30s
+
+clean:
+	rm -rf bin web/dist/demo web/node_modules web/*/node_modules

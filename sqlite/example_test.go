@@ -1,0 +1,53 @@
+package sqlite_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"belfry"
+	"belfry/sqlite"
+)
+
+// nobodyThere is an emitter without pages.
+type nobodyThere struct{}
+
+func (nobodyThere) Emit(belfry.Envelope) (pages int) { return 0 }
+
+// A message to a user who has no page open waits in the inbox.
+func Example() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "belfry")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	store, err := sqlite.Open(ctx, dir, sqlite.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	service := belfry.NewService(belfry.ServiceOptions{
+		Store:  store,
+		Broker: belfry.NewMemoryBroker(nobodyThere{}),
+	})
+	defer service.Close()
+
+	draft := belfry.Message{Type: belfry.OperationNotice, Title: "New task", Content: "Review the home page"}
+	receipt, err := service.PushMessage(ctx, draft, []belfry.UserID{"7"}, belfry.PushOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("stored:", receipt.Stored, "pages:", receipt.Pages)
+
+	counts, err := service.Counts(ctx, belfry.Identity{User: "7", Company: "acme"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("unread:", counts.Unread)
+	// Output:
+	// stored: true pages: 0
+	// unread: 1
+}
