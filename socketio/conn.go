@@ -39,14 +39,22 @@ type conn struct {
 	mu      sync.Mutex
 	members []member
 	left    []departure // to be told once run is free
+	closed  bool
 }
 
-// A member is a namespace that the client is in. Without a socket the server
-// has disconnected it: what is on the way from a client that does not know yet
-// is ignored.
+// connectDelay is how long the answer to a CONNECT of revision 5 is held back.
+// A client must wait for it ("Connection to a namespace"); one that does not
+// betrays itself in this time and is disconnected, as the reference server does,
+// rather than being heard before the middleware has accepted it.
+const connectDelay = 2 * time.Millisecond
+
+// A member is a namespace that the client is in or asks for. Without a socket
+// and not connecting, the server has disconnected it: what is on the way from a
+// client that does not know yet is ignored.
 type member struct {
-	name   string
-	socket *Socket
+	name       string
+	socket     *Socket
+	connecting bool
 }
 
 // A departure is a socket that is closed and whose owner is to be told.
@@ -82,15 +90,12 @@ func (c *conn) openMain() {
 			c.closeAll(engineio.ReasonPanic)
 		}
 	}()
-	c.connect("/", noAuth)
+	c.connect("/", noAuth, inline)
 	opened = true
 }
 
 func (c *conn) connectTimeout() {
-	c.mu.Lock()
-	none := len(c.members) == 0
-	c.mu.Unlock()
-	if none {
+	if len(c.sockets()) == 0 {
 		c.session.Close(ReasonNoNamespace)
 	}
 }
@@ -116,6 +121,9 @@ func (c *conn) Closed(reason engineio.Reason) {
 		c.timer.Stop()
 	}
 	c.partial = nil
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	c.closeAll(reason)
 }
 
@@ -159,7 +167,7 @@ func (c *conn) receive(data []byte, binary bool) error {
 		return err
 	}
 	if p.attachments > 0 {
-		if _, known := c.find(p.namespace); !known && c.revision >= 5 {
+		if m, known := c.find(p.namespace); (!known || m.connecting) && c.revision >= 5 {
 			return errInvalidState
 		}
 		c.partial = newPartial(&p)
@@ -168,32 +176,34 @@ func (c *conn) receive(data []byte, binary bool) error {
 	return c.dispatch(&p, nil)
 }
 
-// find returns the socket in a namespace, nil if the server has disconnected it,
-// and whether the client may think that it is connected.
-func (c *conn) find(name []byte) (s *Socket, known bool) {
+// find returns the client's place in a namespace.
+func (c *conn) find(name []byte) (m member, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.members {
 		if m.name == string(name) {
-			return m.socket, true
+			return m, true
 		}
 	}
-	return nil, false
+	return member{}, false
 }
 
 // dispatch hands a complete packet to its socket. The reference server of
 // revision 4 overlooks packets for namespaces that are not connected; in
 // revision 5 they end the connection.
 func (c *conn) dispatch(p *packet, files [][]byte) error {
-	s, known := c.find(p.namespace)
+	m, known := c.find(p.namespace)
+	s := m.socket
 	switch {
-	case p.typ == packetConnect && s != nil, p.typ == packetConnectError && c.revision >= 5:
+	case p.typ == packetConnect && (s != nil || m.connecting):
 		return errInvalidState
 	case p.typ == packetConnect:
 		return c.connectRequest(p, known)
-	case p.typ == packetConnectError:
+	case p.typ == packetConnectError && c.revision < 5:
 		return nil // a client of 2.x sends it in place of what it cannot encode
-	case !known && c.revision >= 5:
+	case p.typ == packetConnectError:
+		return errInvalidState
+	case (!known || m.connecting) && c.revision >= 5:
 		return errInvalidState
 	case s == nil:
 		return nil
@@ -201,7 +211,7 @@ func (c *conn) dispatch(p *packet, files [][]byte) error {
 	switch p.typ {
 	case packetDisconnect:
 		c.depart(s, ReasonClientDisconnect)
-		c.remove(s)
+		c.remove(s.namespace.name)
 		return nil
 	case packetAck:
 		args, err := p.args(0, files)
@@ -228,7 +238,15 @@ func (c *conn) connectRequest(p *packet, known bool) error {
 	case p.payload != nil && c.revision >= 5:
 		auth = bytes.Clone(p.payload)
 	}
-	c.connect(string(p.namespace), auth)
+	name := string(p.namespace)
+	if c.revision < 5 {
+		c.connect(name, auth, inline)
+		return nil
+	}
+	c.place(member{name: name, connecting: true})
+	time.AfterFunc(connectDelay, func() {
+		c.protect(func() { c.connect(name, auth, c.later) })
+	})
 	return nil
 }
 
@@ -250,8 +268,10 @@ func authOfQuery(query string) json.RawMessage {
 	return auth
 }
 
-// connect lets the client into a namespace, or tells it why not.
-func (c *conn) connect(name string, auth json.RawMessage) {
+// connect lets the client into a namespace, or tells it why not. The middleware
+// runs at once, the rest by serial, which puts it in the order of the
+// connection's handlers.
+func (c *conn) connect(name string, auth json.RawMessage, serial func(func())) {
 	n, err := c.server.enter(name, c.session.Handshake(), auth)
 	if err != nil {
 		c.refuse(name, err)
@@ -261,7 +281,6 @@ func (c *conn) connect(name string, auth json.RawMessage) {
 	connected := false
 	defer func() {
 		if !connected {
-			c.remove(s)
 			c.server.leave(n)
 		}
 	}()
@@ -270,42 +289,62 @@ func (c *conn) connect(name string, auth json.RawMessage) {
 		c.refuse(name, err)
 		return
 	}
-	c.add(s)
-	if connected = s.connect(); !connected {
-		return
+	serial(func() {
+		if connected = c.enrol(s); !connected {
+			return
+		}
+		for _, f := range handlers.onConnect {
+			f(s)
+		}
+	})
+}
+
+// inline is the serial of connect for a caller that holds run.
+func inline(f func()) { f() }
+
+// enrol connects a socket that has been accepted. It reports false if the
+// connection has ended.
+func (c *conn) enrol(s *Socket) bool {
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return false
+	}
+	c.place(member{name: s.namespace.name, socket: s})
+	if !s.connect() {
+		c.remove(s.namespace.name)
+		return false
 	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	for _, f := range handlers.onConnect {
-		f(s)
-	}
+	return true
 }
 
 func (c *conn) refuse(name string, err error) {
+	c.remove(name)
 	c.session.Send(controlFrame(c.revision, packetConnectError, name, refusal(err, c.revision)))
 }
 
-// add makes s the socket of its namespace.
-func (c *conn) add(s *Socket) {
+// place sets the client's place in the namespace that m names.
+func (c *conn) place(m member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, m := range c.members {
-		if m.name == s.namespace.name {
-			c.members[i].socket = s
+	for i := range c.members {
+		if c.members[i].name == m.name {
+			c.members[i] = m
 			return
 		}
 	}
-	c.members = append(c.members, member{s.namespace.name, s})
+	c.members = append(c.members, m)
 }
 
-// remove forgets the namespace of a socket that is closed.
-func (c *conn) remove(s *Socket) {
+// remove forgets the client's place in a namespace.
+func (c *conn) remove(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members = slices.DeleteFunc(c.members, func(m member) bool {
-		return m.name == s.namespace.name && (m.socket == s || m.socket == nil)
-	})
+	c.members = slices.DeleteFunc(c.members, func(m member) bool { return m.name == name })
 }
 
 // depart closes a socket and notes that its owner is to be told. It reports
@@ -358,6 +397,14 @@ func (d *departure) tell() {
 func (c *conn) later(f func()) {
 	c.run.Lock()
 	defer c.run.Unlock()
+	c.protect(f)
+	c.protect(c.tell)
+}
+
+// protect keeps a panic of the application in a goroutine of this package from
+// ending the process, as engineio does for those it calls: it is logged with its
+// stack, and the connection is closed.
+func (c *conn) protect(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.server.options.Logger.Error("panic in a socket.io handler",

@@ -243,7 +243,7 @@ func (s *Socket) Disconnect(closeTransport bool) {
 	}
 	if c.depart(s, ReasonServerDisconnect) {
 		c.session.Send(controlFrame(c.revision, packetDisconnect, s.namespace.name, nil))
-		go c.later(c.tell)
+		go c.later(func() {}) // tells the owner
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -20,18 +21,35 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3000", "address to listen on")
 	path := flag.String("path", "/engine.io/", "path of the protocol")
-	interval := flag.Duration("ping-interval", 25*time.Second, "time between heartbeats")
-	timeout := flag.Duration("ping-timeout", 20*time.Second, "time a heartbeat may take")
+	interval, timeout := duration(25*time.Second), duration(20*time.Second)
+	flag.Var(&interval, "ping-interval", "time between heartbeats, such as 25s or 25000 (milliseconds)")
+	flag.Var(&timeout, "ping-timeout", "time a heartbeat may take, such as 20s or 20000 (milliseconds)")
 	maxPayload := flag.Int("max-payload", 1_000_000, "largest message in bytes")
 	flag.Parse()
 	if err := run(*listen, *path, engineio.Options{
-		PingInterval: *interval,
-		PingTimeout:  *timeout,
+		PingInterval: time.Duration(interval),
+		PingTimeout:  time.Duration(timeout),
 		MaxPayload:   *maxPayload,
 		CheckOrigin:  func(*http.Request) bool { return true },
 	}); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// A duration is a flag that takes Go's notation or, as the protocol's own options
+// do, a plain number of milliseconds.
+type duration time.Duration
+
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+func (d *duration) Set(text string) error {
+	if ms, err := strconv.ParseInt(text, 10, 32); err == nil {
+		*d = duration(time.Duration(ms) * time.Millisecond)
+		return nil
+	}
+	value, err := time.ParseDuration(text)
+	*d = duration(value)
+	return err
 }
 
 func run(listen, path string, options engineio.Options) error {
