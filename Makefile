@@ -2,8 +2,8 @@
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
-GOSOURCES := $(shell git ls-files '*.go' '*.sql' go.mod go.sum 2>/dev/null)
-DEMOSOURCES := $(shell find web/demo -type f -not -path '*/node_modules/*')
+GOSOURCES := $(shell git ls-files '*.go' '*.sql' go.mod go.sum web/unbuilt 2>/dev/null)
+WEBSOURCES := web/copy-client.mjs $(shell find web/demo -type f -not -path '*/node_modules/*')
 DEMO := web/dist/demo/index.html
 MODULES := web/node_modules/.package-lock.json
 
@@ -21,12 +21,12 @@ bin/belfry: $(DEMO) $(GOSOURCES)
 
 web: $(DEMO)       ## the pages alone
 
-$(MODULES): web/package-lock.json
+$(MODULES): web/package-lock.json $(wildcard web/package.json web/*/package.json)
 	scripts/need node
 	cd web && npm ci --no-audit --no-fund
 	@touch $@
 
-$(DEMO): $(MODULES) $(DEMOSOURCES)
+$(DEMO): $(MODULES) $(WEBSOURCES)
 	cd web && npm run --silent build
 	@touch $@
 
@@ -49,4 +49,4 @@ fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s
 
 clean:
-	rm -rf bin web/dist/demo web/node_modules web/*/node_modules
+	rm -rf bin web/dist/demo web/dist/client web/node_modules web/*/node_modules

@@ -28,6 +28,18 @@ func choose(dist fs.FS) (files fs.FS, built bool) {
 	return sub(unbuilt, "unbuilt"), false
 }
 
+// ClientFile is the name of the official Socket.IO client in [Client].
+const ClientFile = "socket.io.js"
+
+// Client returns a directory with the official Socket.IO client for browsers,
+// and whether it was there when this binary was built.
+func Client() (files fs.FS, built bool) {
+	if _, err := fs.Stat(dist, "dist/client/"+ClientFile); err != nil {
+		return nil, false
+	}
+	return sub(dist, "dist/client"), true
+}
+
 // sub is fs.Sub for directories that are known to be well named, the only way
 // in which it fails.
 func sub(files fs.FS, dir string) fs.FS {

@@ -28,7 +28,11 @@ let pages
 let browser
 
 before(async () => {
-  ;[server, pages] = await Promise.all([Belfry.start('serve'), servePages()])
+  ;[server, pages] = await Promise.all([
+    // The page says {uid, companyID} and comes from another host by name.
+    Belfry.start('serve', '--dev', '--auth.insecure-login=anywhere'),
+    servePages(),
+  ])
   // The script connects to port 2120 of the host that served it.
   browser = await startBrowser([
     `--host-resolver-rules=MAP app.test:80 127.0.0.1:${pages.port},MAP app.test:2120 127.0.0.1:${server.publicPort}`,
@@ -56,7 +60,8 @@ async function open(t, visit, transport) {
   /** @type {string[]} */
   const requests = []
   page.on('request', (request) => requests.push(request.url()))
-  await page.goto('http://app.test' + addressOf(visit))
+  // The requests of JSONP polling are scripts, for which the load event would wait.
+  await page.goto('http://app.test' + addressOf(visit), { waitUntil: 'domcontentloaded' })
   await until(async () => assert.equal(await page.textContent('#online-people'), '1', 'nobody is online; the log:\n' + server.log))
   if (transport) {
     await until(async () => assert.equal(await page.evaluate('socket.io.engine.transport.name'), transport))

@@ -225,6 +225,12 @@ describe('a new task', () => {
       assert.equal(await page.locator('.entry-who').first().textContent(), wu.name)
     }
     assert.equal(await badge(wuPage), '', 'the creator gets no message')
+
+    await linPage.click('#bell')
+    await linPage.locator('.message-row').click()
+    await until(async () => assert.equal(await linPage.locator('.entry:target .entry-content').count(), 1, 'the message leads to the task'))
+    assert.equal(new URL(linPage.url()).searchParams.get('uid'), lin.uid, 'on the page that was open')
+    await until(async () => assert.equal(await badge(linPage), ''))
   })
 
   test('for somebody who is away waits, and the page says so', async (t) => {
@@ -304,10 +310,10 @@ describe('the page', () => {
     await server.run()
     assert.ok(['ok', 'offline'].includes(await message(lin, 'after')))
     await connected(page)
-    await until(async () => assert.deepEqual(await titles(page), ['after', 'before']))
+    await until(async () => assert.deepEqual((await titles(page)).sort(), ['after', 'before']))
     assert.equal(await badge(page), '2')
     assert.equal(await message(lin, 'live again'), 'ok')
-    await until(async () => assert.deepEqual(await titles(page), ['live again', 'after', 'before']))
+    await until(async () => assert.deepEqual((await titles(page)).sort(), ['after', 'before', 'live again']))
     assert.equal(await badge(page), '3')
   })
 

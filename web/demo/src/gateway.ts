@@ -103,7 +103,9 @@ export async function loadConfig(): Promise<Config> {
 export interface NewTask {
   name: string
   content: string
+  /** The uid of a colleague. */
   assignee: string
+  /** The login token of the creator. */
   as: string
 }
 

@@ -17,7 +17,6 @@ export const cross = icon(svg`<path d="M6.5 6.5l11 11M17.5 6.5l-11 11"/>`)
 export const plus = icon(svg`<path d="M12 5.5v13M5.5 12h13"/>`)
 export const newWindow = icon(svg`<path d="M13.5 4.5h6v6M19.5 4.5l-8 8M18 14v4a1.5 1.5 0 0 1-1.5 1.5H6A1.5 1.5 0 0 1 4.5 18V7.5A1.5 1.5 0 0 1 6 6h4"/>`)
 export const activity = icon(svg`<path d="M3.5 12h4l2.5-6.5 4 13 2.5-6.5h4"/>`)
-export const people = icon(svg`<circle cx="9" cy="8.5" r="3.2"/><path d="M3 19c.4-3.3 2.7-5.2 6-5.2s5.6 1.9 6 5.2"/><path d="M15.5 5.6a3.2 3.2 0 0 1 0 5.8M17.5 14.3c2 .7 3.2 2.3 3.5 4.7"/>`)
 
 /** The page's icon in the browser's tab; with a dot where something is unread. */
 export function favicon(unread: boolean): string {

@@ -2,7 +2,7 @@
  * Returns the address where it may become a link (http, https, mailto, or
  * relative), and undefined for every other, `javascript:` above all.
  */
-export function safeLink(address: string): string | undefined {
+function safeLink(address: string): string | undefined {
   if (address === '') return undefined
   // The browser's own parser decides, because it is the one that would follow
   // the link: it ignores control characters that a pattern would stumble over.
@@ -16,10 +16,22 @@ export function safeImage(address: string): string | undefined {
   return link && !/^\s*mailto:/i.test(link) ? link : undefined
 }
 
-/** Whether a link leads away from this page, and so opens beside it. */
-export function leavesPage(address: string): boolean {
-  const url = new URL(address, location.href)
-  return url.origin !== location.origin || url.pathname !== location.pathname
+export interface Link {
+  href: string
+  /** Whether it leads away from this page, and so opens beside it. */
+  away: boolean
+}
+
+/**
+ * Makes a link of an address that may become one. An anchor on this page stays
+ * on the page of this user, whatever query its address has.
+ */
+export function linkTo(address: string): Link | undefined {
+  const href = safeLink(address)
+  if (href === undefined) return undefined
+  const { origin, pathname, hash } = new URL(href, location.href)
+  const here = origin === location.origin && pathname === location.pathname && hash !== ''
+  return here ? { href: hash, away: false } : { href, away: true }
 }
 
 /** This page's address for another user, the language kept. */

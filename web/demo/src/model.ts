@@ -36,6 +36,11 @@ export interface Counts {
   version: number
 }
 
+export interface Company {
+  id: string
+  name: string
+}
+
 export interface User {
   uid: string
   name: string
@@ -45,7 +50,7 @@ export interface User {
 
 /** What `/demo/config.json` says. */
 export interface Config {
-  company: { id: string; name: string }
+  companies: Company[]
   users: User[]
   /** The IANA zone in which dates on the wire are written. */
   zone: string
@@ -119,9 +124,9 @@ export function toCounts(raw: unknown): Counts | undefined {
 }
 
 export function toConfig(raw: unknown): Config {
-  if (!isFields(raw) || !isFields(raw['company'])) throw new Error('config.json is not what it should be')
+  if (!isFields(raw)) throw new Error('config.json is not what it should be')
   return {
-    company: { id: text(raw['company']['id']), name: text(raw['company']['name']) },
+    companies: list(raw['companies'], (company) => ({ id: text(company['id']), name: text(company['name']) })),
     users: list(raw['users'], (user) => ({
       uid: text(user['uid']),
       name: text(user['name']),

@@ -23,7 +23,7 @@ export class Belfry {
   #push = '127.0.0.1:0'
 
   /**
-   * @param {'serve' | 'demo'} command
+   * @param {string[]} command
    * @param {string} data
    */
   constructor(command, data) {
@@ -34,9 +34,9 @@ export class Belfry {
   /**
    * Starts a server on free ports with an empty data directory.
    *
-   * @param {'serve' | 'demo'} command
+   * @param {string[]} command what to run, and flags of its own
    */
-  static async start(command) {
+  static async start(...command) {
     const server = new Belfry(command, await mkdtemp(path.join(tmpdir(), 'belfry-e2e-')))
     try {
       await server.run()
@@ -50,8 +50,7 @@ export class Belfry {
   /** Runs the server: the first time on free ports, later on the same ones. */
   async run() {
     const flags = ['--listen', this.#public, '--push-listen', this.#push, '--data', this.data, '--log-format', 'json']
-    if (this.command === 'serve') flags.push('--dev')
-    const child = spawn(binary, [this.command, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(binary, [...this.command, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
     this.#process = child
     const failed = Promise.race([
       once(child, 'exit').then(([code, signal]) => `ended with ${signal ?? code}`),
@@ -59,7 +58,7 @@ export class Belfry {
       new Promise((resolve) => setTimeout(resolve, patience, 'did not listen in time').unref()),
     ])
     const why = await Promise.race([this.#listening(child).then(() => undefined), failed])
-    if (why !== undefined) throw new Error(`${binary} ${this.command} ${why}; its log:\n${this.log}`)
+    if (why !== undefined) throw new Error(`${[binary, ...this.command].join(' ')} ${why}; its log:\n${this.log}`)
   }
 
   /** @param {import('node:child_process').ChildProcess} child */

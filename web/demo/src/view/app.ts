@@ -64,6 +64,6 @@ function notice(text: string, retry: string): TemplateResult {
 }
 
 export function companyName(state: State, user: User, strings: Strings): string {
-  const company = state.config?.company
-  return company && company.id === user.companyID ? company.name : strings.company(user.companyID)
+  const company = state.config?.companies.find(({ id }) => id === user.companyID)
+  return company?.name ?? strings.company(user.companyID)
 }

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit/html.js'
 import { repeat } from 'lit/directives/repeat.js'
 import { bell, checkAll } from '../icons'
-import { leavesPage, safeLink } from '../links'
+import { linkTo } from '../links'
 import { messageTypes, type Message } from '../model'
 import { portrait } from '../portrait'
 import { messageKey } from '../state'
@@ -40,16 +40,16 @@ function filterButton({ state, strings, actions }: View, type: number): Template
 
 function row(view: View, message: Message): TemplateResult {
   const { state, actions } = view
-  const link = safeLink(message.url)
+  const link = linkTo(message.url)
   const classes = `message ${message.isRead ? '' : 'is-unread'} ${state.fresh.has(message.messageID) ? 'is-fresh' : ''}`
   if (link === undefined) {
     return html`<li class=${classes}>
       <button class="message-row" @click=${() => actions.read(message)}>${rowContent(view, message)}</button>
     </li>`
   }
-  const away = leavesPage(link)
+  const { href, away } = link
   return html`<li class=${classes}>
-    <a class="message-row" href=${link} target=${away ? '_blank' : nothing} rel=${away ? 'noopener noreferrer' : nothing}
+    <a class="message-row" href=${href} target=${away ? '_blank' : nothing} rel=${away ? 'noopener noreferrer' : nothing}
       @click=${() => { actions.read(message); if (!away) actions.openBell(false) }}>
       ${rowContent(view, message)}
     </a>

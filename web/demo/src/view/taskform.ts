@@ -48,7 +48,7 @@ export function taskForm(view: View): TemplateResult {
       nameField?.focus()
       return
     }
-    const task = { name, content: String(data.get('content') ?? '').trim(), assignee: assignee.uid, as: me.uid }
+    const task = { name, content: String(data.get('content') ?? '').trim(), assignee: assignee.uid, as: me.token }
     if (!(await actions.createTask(task, assignee))) return
     // The assignee stays chosen: the next task is often for the same person.
     for (const field of form.querySelectorAll<HTMLInputElement | HTMLTextAreaElement>('input[type=text], textarea')) field.value = ''

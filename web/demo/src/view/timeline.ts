@@ -1,12 +1,15 @@
 import { html, nothing, type TemplateResult } from 'lit/html.js'
 import { repeat } from 'lit/directives/repeat.js'
 import { activity as activityIcon } from '../icons'
-import { leavesPage, safeLink } from '../links'
+import { linkTo } from '../links'
 import type { Activity } from '../model'
 import { portrait } from '../portrait'
 import { activityKey } from '../state'
 import { clock, dayName, fullDay, parseDate, startOfDay } from '../time'
 import type { View } from './app'
+
+/** The object type of tasks. */
+const taskType = 4
 
 interface Day {
   key: number
@@ -63,9 +66,13 @@ function dayGroup(view: View, day: Day): TemplateResult {
   </section>`
 }
 
+/** Where the links of a task's messages lead: to its newest entry here. */
+function anchorOf({ objectType, objectID }: Activity): string | typeof nothing {
+  return objectType === taskType && objectID ? `task-${objectID}` : nothing
+}
+
 function entryItem({ state, strings }: View, { activity, date }: Entry): TemplateResult {
-  const anchor = activity.objectID ? `task-${activity.objectID}` : nothing
-  return html`<li id=${anchor} class="entry ${state.fresh.has(activity.activityID) ? 'is-fresh' : ''}">
+  return html`<li id=${anchorOf(activity)} class="entry ${state.fresh.has(activity.activityID) ? 'is-fresh' : ''}">
     <div class="entry-clip"><article class="entry-body">
       ${portrait(activity.operatorID, activity.operator, activity.portrait)}
       <div class="entry-text">
@@ -81,10 +88,10 @@ function entryItem({ state, strings }: View, { activity, date }: Entry): Templat
 }
 
 function entryContent({ url, content }: Activity): TemplateResult {
-  const link = safeLink(url)
+  const link = linkTo(url)
   if (link === undefined) return html`<p class="entry-content">${content}</p>`
-  const away = leavesPage(link)
-  return html`<a class="entry-content" href=${link} target=${away ? '_blank' : nothing} rel=${away ? 'noopener noreferrer' : nothing}>${content}</a>`
+  const { href, away } = link
+  return html`<a class="entry-content" href=${href} target=${away ? '_blank' : nothing} rel=${away ? 'noopener noreferrer' : nothing}>${content}</a>`
 }
 
 function footer({ state, strings, actions }: View): TemplateResult | typeof nothing {
