@@ -9,8 +9,11 @@ import (
 // frame is larger.
 const flushChunk = 64 << 10
 
-// aloneDelay is how long what is queued behind a frame that goes alone waits.
-const aloneDelay = 3 * time.Millisecond
+// aloneDelay is how long nothing is written after a frame that goes alone, and
+// before the first frame of a connection. Two packets that reach a client in one
+// read are handed over in one go, even where its code has not come to listen for
+// the second one.
+const aloneDelay = 8 * time.Millisecond
 
 // A flusher writes for the sessions that have something queued: it takes one
 // after the other, joins what has gathered for it and hands that to the kernel in
@@ -80,7 +83,7 @@ func (f *flusher) flush(s *Session) {
 	}
 	s.mu.Lock()
 	s.advance(n)
-	if s.queue.first == nil {
+	if s.queue.first == nil && !alone {
 		s.written() // unlocks
 		return
 	}
@@ -89,10 +92,15 @@ func (f *flusher) flush(s *Session) {
 	case n < len(p):
 		go s.drain()
 	case alone:
-		time.AfterFunc(aloneDelay, func() { f.add(s) })
+		f.addLater(s)
 	default:
 		f.add(s)
 	}
+}
+
+// addLater puts s, whose writing flag is set, on the list after [aloneDelay].
+func (f *flusher) addLater(s *Session) {
+	time.AfterFunc(aloneDelay, func() { f.add(s) })
 }
 
 // drain writes what is queued for s and waits for the peer to take it. It runs
@@ -114,9 +122,9 @@ func (s *Session) drain() {
 		}
 		s.mu.Lock()
 		s.advance(len(p))
-		if alone && s.queue.first != nil {
+		if alone {
 			s.mu.Unlock()
-			time.AfterFunc(aloneDelay, s.drain)
+			s.flusher.addLater(s)
 			return
 		}
 	}
@@ -166,7 +174,7 @@ func (s *Session) advance(n int) {
 
 // wireOf returns the bytes of f for this session.
 func (s *Session) wireOf(f *Frame) []byte {
-	if s.base64 && f.hasBinary() {
+	if s.binary == binaryAsText && f.hasBinary() {
 		return f.base64Wire()
 	}
 	return f.wire

@@ -14,7 +14,7 @@ type Frame struct {
 	wire []byte
 	// parts are the packets inside wire, for the payloads of polling.
 	parts []part
-	// alone says that nothing follows in the same write; see [Session.gather].
+	// alone says that nothing follows for a while; see [Frame.Alone].
 	alone bool
 }
 
@@ -64,9 +64,9 @@ func (f *Frame) append(op opcode, first byte, data []byte) {
 
 // Alone returns a frame with the same content that is never joined with what is
 // queued behind it: it leaves in a write, or answers a poll, of its own, and
-// what follows comes a few milliseconds later. It is meant for the answers of
-// handshakes: some clients attach the listener for the next packet only when
-// they have handled the one before.
+// what follows on the same connection comes a few milliseconds later. It is meant
+// for the answers of handshakes: some clients attach the listener for the next
+// packet only when they have handled the one before.
 func (f *Frame) Alone() *Frame {
 	g := *f
 	g.alone = true

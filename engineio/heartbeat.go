@@ -46,14 +46,15 @@ func (s *Session) tick(now time.Duration) {
 		s.mu.Unlock()
 		s.abort(ReasonPingTimeout)
 	default:
-		// The answer is due PingTimeout after the ping was; a process that was
-		// stopped for a while gives its clients the time from now.
-		base := h.due
-		if now-base > o.PingTimeout/2 {
-			base = now
+		// Over polling, the deadline stands from the handshake or the last pong
+		// on, as overdue has it, however late the wheel is. A connection, and the
+		// clients of a process that was stopped for long, get the time from now.
+		deadline := h.due + o.PingTimeout
+		if s.link != nil || now >= deadline {
+			deadline = now + o.PingTimeout
 		}
 		h.pinged = true
-		s.server.wheel.schedule(s, base+o.PingTimeout)
+		s.server.wheel.schedule(s, deadline)
 		s.mu.Unlock()
 		s.Send(framePing)
 	}

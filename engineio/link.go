@@ -25,7 +25,7 @@ var errLinkDone = errors.New("engineio: the connection has ended")
 // somebody else. It reports false when the server is shutting down or its onOpen
 // refused the session; the stream is closed then.
 func (s *Server) Attach(wire Wire, p Protocol, h *Handshake) (*Link, bool) {
-	session, err := s.open(p, h, false, true)
+	session, err := s.open(p, h, binaryWhereNeeded, true)
 	if err != nil {
 		wire.Close()
 		return nil, false
@@ -37,13 +37,15 @@ func (s *Server) Attach(wire Wire, p Protocol, h *Handshake) (*Link, bool) {
 func (s *Session) attach(wire Wire) *Link {
 	l := &Link{session: s, wire: wire, reader: frameReader{maxMessage: s.server.options.MaxPayload}}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.link = l
 	if s.state == stateClosed {
-		s.mu.Unlock()
-		l.close(0)
+		defer l.close(0)
 		return l
 	}
-	s.unlockAndWake()
+	// The answer of the opening handshake has just been written.
+	s.writing = true
+	s.flusher.addLater(s)
 	return l
 }
 

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -185,18 +188,43 @@ func decodeTwice(text []byte) []byte {
 	return once
 }
 
-// appendPayload appends frames as one polling payload. Binary says whether the
-// session of protocol 3 reads binary payloads; octets reports whether it got one.
-func appendPayload(dst []byte, p Protocol, binary bool, frames []*Frame) (payload []byte, octets bool) {
+// A binaryForm is how a session of protocol 3 gets what is binary.
+type binaryForm uint8
+
+const (
+	// binaryWhereNeeded is for clients since 1.4: a binary payload where one of
+	// its packets is binary, a text payload otherwise.
+	binaryWhereNeeded binaryForm = iota
+	// binaryAlways is for clients 1.0 to 1.3, which over XHR read nothing but
+	// binary payloads (engine.io-client 1.5, polling-xhr.js, onLoad).
+	binaryAlways
+	// binaryAsText is for clients that said b64, and for JSONP: base64.
+	binaryAsText
+)
+
+// binaryFormOf tells it from the query of the handshake. What gives clients 1.0
+// to 1.3 away is the time with which they force every request past caches:
+// milliseconds and a counter, where later ones have letters.
+func binaryFormOf(query url.Values) binaryForm {
+	switch {
+	case query.Has("b64") || query.Has("j"):
+		return binaryAsText
+	case oldTimestamp.MatchString(query.Get("t")):
+		return binaryAlways
+	}
+	return binaryWhereNeeded
+}
+
+var oldTimestamp = regexp.MustCompile(`^[0-9]{12,}-[0-9]+$`)
+
+// appendPayload appends frames as one polling payload. Octets reports whether it
+// is a binary one.
+func appendPayload(dst []byte, p Protocol, form binaryForm, frames []*Frame) (payload []byte, octets bool) {
 	if p == Protocol4 {
 		return appendPayload4(dst, frames), false
 	}
-	if binary {
-		for _, f := range frames {
-			if f.hasBinary() {
-				return appendPayload3Binary(dst, frames), true
-			}
-		}
+	if form == binaryAlways || form == binaryWhereNeeded && slices.ContainsFunc(frames, (*Frame).hasBinary) {
+		return appendPayload3Binary(dst, frames), true
 	}
 	return appendPayload3Text(dst, frames), false
 }

@@ -12,10 +12,17 @@ import (
 // bodyTimeout bounds how long a client may take to send the body of a POST.
 const bodyTimeout = 20 * time.Second
 
-// A poll is a GET that waits for something to answer.
+// raceDelay is how long a GET that comes after a probe waits for the upgrade
+// packet, which its client may have sent before it on the other connection.
+const raceDelay = 10 * time.Millisecond
+
+// A poll is a GET that waits for something to answer. Its fields are guarded by
+// Session.mu.
 type poll struct {
 	ready chan struct{} // capacity 1: look at the session again
-	last  *Frame        // set when the session has ended; guarded by Session.mu
+	last  *Frame        // set when the session has ended
+	// late says that it came after a probe, held that raceDelay still runs.
+	late, held bool
 }
 
 func (p *poll) signal() {
@@ -25,34 +32,20 @@ func (p *poll) signal() {
 	}
 }
 
-// finish answers the poll of a session that has ended: with a noop packet when
-// the client asked for it, with a close packet otherwise (as the reference does).
-func (p *poll) finish(s *Session, reason Reason) {
-	s.mu.Lock()
-	p.last = frameClose
-	if reason == ReasonTransportClose {
-		p.last = frameNoop
-	}
-	s.mu.Unlock()
-	p.signal()
-}
-
 // serveGet answers a GET with what is queued, or waits until something is.
 func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form responseForm) {
 	p := &poll{ready: make(chan struct{}, 1)}
-	s.mu.Lock()
-	if s.poll != nil {
-		// EIO4, "Receiving data": a client MUST NOT have more than one.
-		s.mu.Unlock()
-		s.abort(ReasonTransportError)
-		writeError(w, errBadRequest)
+	if err := s.startPoll(p); err != nil {
+		writeError(w, err)
 		return
 	}
-	s.poll = p
-	s.mu.Unlock()
 	for {
-		frames, answered := s.takeForPoll(p)
-		if answered {
+		frames, err := s.takeForPoll(p)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		if frames != nil {
 			s.answerPoll(w, r, form, frames)
 			return
 		}
@@ -65,36 +58,66 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 	}
 }
 
-// takeForPoll takes the frames that answer p, if there is an answer yet.
-func (s *Session) takeForPoll(p *poll) (frames []*Frame, answered bool) {
+// startPoll makes p the GET that waits. A second one ends the session (EIO4,
+// "Receiving data": a client MUST NOT have more than one).
+func (s *Session) startPoll(p *poll) *requestError {
+	s.mu.Lock()
+	switch {
+	case s.state == stateClosed:
+		s.mu.Unlock()
+		return errUnknownSession
+	case s.poll != nil:
+		s.mu.Unlock()
+		s.abort(ReasonTransportError)
+		return errBadRequest
+	}
+	defer s.mu.Unlock()
+	s.poll = p
+	if s.probed {
+		p.late, p.held = true, true
+		time.AfterFunc(raceDelay, func() { s.release(p) })
+	}
+	return nil
+}
+
+// release lets a late poll be answered with nothing but a noop packet.
+func (s *Session) release(p *poll) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch n := s.queue.upToAlone(); {
+	p.held = false
+	p.signal()
+}
+
+// takeForPoll takes the frames that answer p; none when there is no answer yet.
+func (s *Session) takeForPoll(p *poll) ([]*Frame, *requestError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var frames []*Frame
+	n := s.queue.upToAlone()
+	switch {
 	case p.last != nil:
 		frames = []*Frame{p.last}
-	case s.state == stateClosed:
-		return nil, false // end will signal
-	case s.link != nil, n == 0 && s.probed:
+	case s.link != nil && p.late:
+		s.poll = nil
+		return nil, errBadRequest
+	case s.link != nil, n == 0 && s.probed && !p.held:
 		frames = []*Frame{frameNoop}
-	case n == 0:
-		return nil, false
 	default:
 		for range n {
 			frames = append(frames, s.queue.first)
 			s.queue.pop()
 		}
 	}
-	if s.poll == p {
+	if frames != nil && s.poll == p {
 		s.poll = nil
 	}
-	return frames, true
+	return frames, nil
 }
 
 func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, form responseForm, frames []*Frame) {
 	buf := payloadBuffers.Get().(*[]byte)
 	defer payloadBuffers.Put(buf)
-	binary := !s.base64 && form.jsonp == ""
-	body, octets := appendPayload((*buf)[:0], s.protocol, binary, frames)
+	body, octets := appendPayload((*buf)[:0], s.protocol, s.binary, frames)
 	if cap(body) <= maxPooledPayload {
 		*buf = body
 	}
@@ -107,7 +130,7 @@ func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, form respon
 	case err != nil || r.Context().Err() != nil:
 		s.abort(ReasonTransportError)
 	case done:
-		s.end(reason, true)
+		s.end(reason)
 	}
 }
 
@@ -121,21 +144,11 @@ var payloadBuffers = sync.Pool{New: func() any {
 
 // servePost reads the packets in a POST.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request, form responseForm) {
-	s.mu.Lock()
-	if s.posting {
-		// EIO4, "Sending data": a client MUST NOT have more than one.
-		s.mu.Unlock()
-		s.abort(ReasonTransportError)
-		writeError(w, errBadRequest)
+	if err := s.startPost(); err != nil {
+		writeError(w, err)
 		return
 	}
-	s.posting = true
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.posting = false
-		s.mu.Unlock()
-	}()
+	defer s.endPost()
 
 	octets := mediaType(r) == "application/octet-stream"
 	body, err := readBody(w, r, s.server.options.MaxPayload)
@@ -169,6 +182,30 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, form respons
 		return
 	}
 	form.writeOK(w)
+}
+
+// startPost refuses a second POST, which ends the session (EIO4, "Sending data":
+// a client MUST NOT have more than one), and a POST that comes too late.
+func (s *Session) startPost() *requestError {
+	s.mu.Lock()
+	switch {
+	case s.state != stateOpen:
+		s.mu.Unlock()
+		return errUnknownSession
+	case s.posting:
+		s.mu.Unlock()
+		s.abort(ReasonTransportError)
+		return errBadRequest
+	}
+	s.posting = true
+	s.mu.Unlock()
+	return nil
+}
+
+func (s *Session) endPost() {
+	s.mu.Lock()
+	s.posting = false
+	s.mu.Unlock()
 }
 
 // readBody reads a body of at most limit bytes, within [bodyTimeout].

@@ -72,7 +72,7 @@ func (s *Server) Len() int { return int(s.count.Load()) }
 type request struct {
 	query    url.Values
 	protocol Protocol
-	base64   bool
+	binary   binaryForm
 	session  *Session // nil for a handshake
 }
 
@@ -126,7 +126,9 @@ func (s *Server) check(r *http.Request, upgrade bool) (request, *requestError) {
 	default:
 		return q, errUnsupportedVersion
 	}
-	q.base64 = q.protocol == Protocol3 && q.query.Has("b64")
+	if q.protocol == Protocol3 {
+		q.binary = binaryFormOf(q.query)
+	}
 	if upgrade != (transport == "websocket") {
 		return q, errBadRequest
 	}
@@ -152,8 +154,7 @@ func (s *Server) check(r *http.Request, upgrade bool) (request, *requestError) {
 
 // serveHandshake opens a session over polling. The answer is its first poll.
 func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q request, form responseForm) {
-	base64 := q.base64 || (q.protocol == Protocol3 && form.jsonp != "")
-	session, err := s.open(q.protocol, newHandshake(r, q.query, s.options.HandshakeHeaders), base64, false)
+	session, err := s.open(q.protocol, newHandshake(r, q.query, s.options.HandshakeHeaders), q.binary, false)
 	if err != nil {
 		writeError(w, err)
 		return
@@ -162,14 +163,14 @@ func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, q reques
 }
 
 // open makes a session, with its open packet queued (EIO4, "Handshake").
-func (s *Server) open(p Protocol, h *Handshake, base64, websocket bool) (*Session, *requestError) {
+func (s *Server) open(p Protocol, h *Handshake, binary binaryForm, websocket bool) (*Session, *requestError) {
 	session := &Session{
 		server:    s,
 		flusher:   s.flushers[int(s.next.Add(1))%len(s.flushers)],
 		handshake: h,
 		id:        newSessionID(),
 		protocol:  p,
-		base64:    base64,
+		binary:    binary,
 	}
 	session.queue.push(s.openPacket(session, websocket), s.options.MaxQueue)
 	// Closed waits until the receiver is known.

@@ -66,7 +66,7 @@ type Session struct {
 	handshake *Handshake
 	id        string
 	protocol  Protocol
-	base64    bool // a client of protocol 3 that reads no binary
+	binary    binaryForm
 
 	// receiving is held while a packet is handed over: one at a time, none
 	// after Closed.

@@ -59,11 +59,15 @@ func hijack(w http.ResponseWriter, accept string) (conn net.Conn, early []byte, 
 	}
 	const head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 	conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	if _, err := conn.Write([]byte(head + accept + "\r\n\r\n")); err != nil {
+	_, err = conn.Write([]byte(head + accept + "\r\n\r\n"))
+	if err == nil {
+		err = conn.SetDeadline(time.Time{})
+	}
+	if err != nil {
 		conn.Close()
 		return nil, nil, err
 	}
-	return conn, early, conn.SetDeadline(time.Time{})
+	return conn, early, nil
 }
 
 // serveWebSocket answers a request whose checks have passed: it opens a session
@@ -78,7 +82,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, q reques
 	session := q.session
 	if session == nil {
 		var err *requestError
-		session, err = s.open(q.protocol, newHandshake(r, q.query, s.options.HandshakeHeaders), q.base64, true)
+		session, err = s.open(q.protocol, newHandshake(r, q.query, s.options.HandshakeHeaders), q.binary, true)
 		if err != nil {
 			writeError(w, err)
 			return

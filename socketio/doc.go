@@ -17,9 +17,13 @@
 //
 // # Order and concurrency
 //
-// All methods are safe for concurrent use. The middleware, the event handlers
-// and the connect and disconnect handlers of one connection run one at a time,
-// in the order of its packets, in the goroutine that reads the connection.
+// All methods are safe for concurrent use. The event handlers and the connect
+// and disconnect handlers of one connection run one at a time, in the order of
+// its packets, in the goroutine that reads the connection. The middleware runs
+// in a goroutine of its own, so that asking somebody who a client is holds up
+// neither its heartbeat nor its other namespaces (in revision 4, where "/" is
+// connected unasked, in the request that opens the connection).
+//
 // A handler that blocks holds up only its own connection, but also that
 // connection's heartbeat: work that may take longer than the ping timeout
 // belongs in a goroutine of its own. Emitting never blocks. A connection that

@@ -43,7 +43,7 @@ type config struct {
 }
 
 func parseFlags(args []string) (config, error) {
-	c := config{options: socketio.Options{ConnectTimeout: time.Second}}
+	c := config{options: socketio.Options{ConnectTimeout: 1500 * time.Millisecond}}
 	engine := &c.options.Engine
 	engine.CheckOrigin = func(*http.Request) bool { return true }
 	flags := flag.NewFlagSet("socketio-echo", flag.ContinueOnError)
