@@ -111,37 +111,45 @@ func (ls *lanes) depart(f *flight, key string, newID func() ID) {
 // several receivers in common cannot block each other.
 func (ls *lanes) land(f *flight, publish func()) {
 	l := f.lane
+	gone := 0
+	defer func() { ls.release(l, gone) }()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	f.publish = publish
-	gone := l.publishReady()
-	l.mu.Unlock()
-	ls.release(l, gone)
+	l.publishReady(&gone)
 }
 
 // drop takes f out of its lane unpublished; those behind it move up.
 func (ls *lanes) drop(f *flight) {
 	l := f.lane
+	gone := 1
+	defer func() { ls.release(l, gone) }()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i, g := range l.flights {
 		if g == f {
 			l.flights = append(l.flights[:i], l.flights[i+1:]...)
 			break
 		}
 	}
-	gone := l.publishReady()
-	l.mu.Unlock()
-	ls.release(l, gone+1)
+	l.publishReady(&gone)
 }
 
 // publishReady publishes from the head as far as flights are stored, and
-// returns how many are gone. The lane is locked. A flight leaves the lane
-// after its publication.
-func (l *lane) publishReady() (gone int) {
+// adds to gone how many have left. The lane is locked. A flight leaves the lane
+// after its publication, also one whose publication panics: those behind it
+// must not wait for ever.
+func (l *lane) publishReady(gone *int) {
 	for len(l.flights) > 0 && l.flights[0].publish != nil {
-		l.flights[0].publish()
+		l.publishHead(gone)
+	}
+}
+
+func (l *lane) publishHead(gone *int) {
+	defer func() {
 		l.flights[0] = nil
 		l.flights = l.flights[1:]
-		gone++
-	}
-	return gone
+		*gone++
+	}()
+	l.flights[0].publish()
 }

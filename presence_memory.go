@@ -12,6 +12,8 @@ import (
 type PresenceOptions struct {
 	// Grace is how long a user stays online after the last page left, so that
 	// reloading a page does not change the count; 0 means 3 s, negative none.
+	// It is at least twice Coalesce: a number that a page was told when it joined
+	// is then announced before it is outdated.
 	Grace time.Duration
 	// Coalesce is the least time between two calls of Changed for one company;
 	// 0 means 250 ms, negative none.
@@ -97,6 +99,9 @@ func NewMemoryPresence(o PresenceOptions) *MemoryPresence {
 	}
 	if p.coalesce == 0 {
 		p.coalesce = DefaultCoalesce
+	}
+	if p.grace > 0 {
+		p.grace = max(p.grace, 2*p.coalesce)
 	}
 	if p.changed == nil {
 		p.changed = func(CompanyID, int) {}

@@ -164,6 +164,28 @@ func TestACountThatComesBackInTimeIsNotAnnounced(t *testing.T) {
 	})
 }
 
+func TestANumberThatAPageWasToldIsNeverLeftStanding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said []int
+		p := belfry.NewMemoryPresence(belfry.PresenceOptions{
+			Grace:   time.Millisecond,
+			Changed: func(_ belfry.CompanyID, users int) { said = append(said, users) },
+		})
+		defer p.Close()
+		ctx := context.Background()
+		p.Join(ctx, ann, "a")
+		synctest.Wait()
+		p.Join(ctx, bob, "b")
+		p.Join(ctx, ann, "c") // is told 2, and stays
+		p.Leave(ctx, bob, "b")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !slices.Equal(said, []int{1, 2, 1}) {
+			t.Errorf("announced %v, want 1, 2, 1", said)
+		}
+	})
+}
+
 func TestCloseAnnouncesWhatIsOutstanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoll(t)

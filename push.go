@@ -171,8 +171,8 @@ func (g *flightGroup) land(publish func(i int) int) int {
 	for i := range g.flights {
 		f := &g.flights[i]
 		g.lanes.land(f, func() {
+			defer g.landed.Done()
 			f.pages = publish(i)
-			g.landed.Done()
 		})
 	}
 	g.landed.Wait()

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -249,6 +250,38 @@ func TestNothingIsSentThatTheStoreRefuses(t *testing.T) {
 	b.push("next", "", "1") // nothing is left that it would wait for
 	if got := p.titles(belfry.EventMessage) + p.titles(belfry.EventActivity); got != "next " {
 		t.Errorf("the page got %q", got)
+	}
+}
+
+// A wildBroker panics at its first envelope.
+type wildBroker struct {
+	belfry.Broker
+	calm *atomic.Bool
+}
+
+func (w wildBroker) Publish(ctx context.Context, env belfry.Envelope) (int, error) {
+	if !w.calm.Swap(true) {
+		panic("wild")
+	}
+	return w.Broker.Publish(ctx, env)
+}
+
+func TestAPanicWhilePublishingHoldsUpNobodyAfterIt(t *testing.T) {
+	var calm atomic.Bool
+	b := newBench(t, func(o *belfry.ServiceOptions) { o.Broker = wildBroker{o.Broker, &calm} })
+	b.store.add = nil
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic was hidden")
+			}
+		}()
+		b.push("lost", "", "1")
+	}()
+	p, w := b.login(ann)
+	b.push("next", "", "1")
+	if got := p.titles(belfry.EventMessage); got != "lost next " || w.Replayed != 1 {
+		t.Errorf("the page got %q (%+v), want what waited and what came", got, w)
 	}
 }
 

@@ -324,11 +324,6 @@ func (s *socket) write(b []byte) {
 
 func (s *socket) send(text string) { s.t.Helper(); s.write([]byte(textFrame(text))) }
 
-func (s *socket) sendBinary(data ...byte) {
-	s.t.Helper()
-	s.write(clientFrame(bitFin|byte(opBinary), data))
-}
-
 // next reads one frame.
 func (s *socket) next() (opcode, []byte, error) {
 	var head [2]byte

@@ -24,6 +24,7 @@ const demoTokenTTL = 24 * time.Hour
 type demo struct {
 	tokens  *auth.Tokens
 	pushURL string
+	zone    *time.Location // of the dates that the page gets
 	client  *http.Client
 	log     *slog.Logger
 }
@@ -52,10 +53,11 @@ type demoCompany struct {
 	Name string `json:"name"`
 }
 
-func newDemo(tokens *auth.Tokens, pushAddr string, log *slog.Logger) *demo {
+func newDemo(tokens *auth.Tokens, pushAddr string, zone *time.Location, log *slog.Logger) *demo {
 	return &demo{
 		tokens:  tokens,
 		pushURL: "http://" + pushAddr + "/",
+		zone:    zone,
 		client:  &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}},
 		log:     log,
 	}
@@ -76,7 +78,7 @@ func (d *demo) config(w http.ResponseWriter, r *http.Request) {
 		u.Token = token
 		users[i] = u
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"company": demoCompanies[0], "companies": demoCompanies, "users": users})
+	writeJSON(w, http.StatusOK, map[string]any{"company": demoCompanies[0], "companies": demoCompanies, "users": users, "zone": d.zone.String()})
 }
 
 // A newTask is what the form of the page sends. As is the login token of who

@@ -34,7 +34,7 @@ func (f format) roomsOf(rooms []string) []string {
 // Emit implements [belfry.Emitter].
 func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 	for _, f := range []format{formatHTML, formatText} {
-		to := e.pages.To(f.roomsOf(env.Rooms)...).Except(env.Except...)
+		to := e.pages.To(f.roomsOf(env.Rooms)...).Except(env.Except...).Except(f.roomsOf(env.Except)...)
 		n, err := to.Emit(env.Event, eventArgs(env.Args, f, e.zone)...)
 		if err != nil {
 			// The arguments are belfry's own: that they do not encode is a fault of it.

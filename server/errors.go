@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"runtime/debug"
 
 	"belfry"
 )
@@ -34,4 +36,21 @@ func logFailure(ctx context.Context, log *slog.Logger, what string, err error, a
 		level = slog.LevelWarn
 	}
 	log.Log(ctx, level, what, append(attrs, "err", err)...)
+}
+
+// loggingPanics logs a panic of a handler where an operator sees it, and cuts
+// the request off without an answer: how much was done of it is not known. The
+// process goes on.
+func loggingPanics(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				if v != http.ErrAbortHandler {
+					log.Error("panic in a handler", "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				}
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
 }

@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"belfry"
 )
@@ -61,9 +61,12 @@ func (f fields) extra() map[string]string {
 // readFields merges the fields of the query and of the body, which is a form,
 // multipart or JSON. A field of the body replaces one of the query.
 func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
+	if len(r.URL.RawQuery) > maxPushBody {
+		return nil, belfry.Errorf(belfry.ErrInvalid, "the query is larger than %d bytes", maxPushBody)
+	}
 	all, err := formFields(r.URL.RawQuery)
 	if err != nil {
-		return nil, belfry.Errorf(belfry.ErrInvalid, "the query is malformed")
+		return nil, &belfry.Error{Code: belfry.ErrInvalid, Message: "the query is malformed", Err: err}
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxPushBody)
 	body, err := bodyFields(r)
@@ -158,6 +161,9 @@ func multipartFields(parts *multipart.Reader) (fields, error) {
 // jsonFields reads an object of scalars, lists of scalars, and extra as an
 // object of scalars.
 func jsonFields(body []byte) (fields, error) {
+	if !utf8.Valid(body) { // encoding/json would replace what is not
+		return nil, belfry.Errorf(belfry.ErrInvalid, "the body is not valid UTF-8")
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var object map[string]any
@@ -210,15 +216,4 @@ func (f fields) addJSON(name string, value any) error {
 		return belfry.Errorf(belfry.ErrInvalid, "a field of the body is nested too deeply")
 	}
 	return nil
-}
-
-// names returns the names of the fields in order, for logs: the values may be
-// private.
-func (f fields) names() []string {
-	names := make([]string, 0, len(f))
-	for name := range f {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

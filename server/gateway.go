@@ -114,11 +114,12 @@ func (g *gateway) tryLogin(ctx context.Context, s *socketio.Socket, arg json.Raw
 // admit makes the socket a page of who.
 func (g *gateway) admit(ctx context.Context, s *socketio.Socket, who belfry.Identity, f format) (welcome, error) {
 	p := &page{socket: s, who: who, format: f, zone: g.zone}
+	s.SetData(p) // before the login, so that one which panics halfway is logged out
 	w, err := g.service.Login(ctx, who, p)
 	if err != nil {
+		s.SetData(nil)
 		return welcome{}, err
 	}
-	s.SetData(p)
 	return welcome{true, string(who.User), string(who.Company), w.Online, w.Counts, w.Cursor}, nil
 }
 

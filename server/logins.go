@@ -44,13 +44,20 @@ type loginArg struct {
 	Format    string          `json:"format"`
 }
 
-// saysWho reports whether the auth payload of a connection is meant as a login.
+// saysWho reports whether the auth payload of a connection is meant as a login,
+// a malformed one included: the page must learn that it is not logged in.
 func saysWho(arg json.RawMessage) bool {
-	var a loginArg
+	var a struct {
+		Token, UID json.RawMessage
+	}
 	if json.Unmarshal(arg, &a) != nil {
 		return false
 	}
-	return a.Token != "" || a.UID != nil
+	return says(a.Token) || says(a.UID)
+}
+
+func says(value json.RawMessage) bool {
+	return len(value) > 0 && string(value) != "null" && string(value) != `""`
 }
 
 // maxLoginBytes bounds the argument of a login: a token and a little more.
@@ -79,7 +86,7 @@ func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (belfry.Ident
 		return who, f, err
 	}
 	if !l.insecureAllowed(h) {
-		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrUnauthorized, "login needs a token that the application signed")
+		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrUnauthorized, "%s", l.needsToken())
 	}
 	uid, err := idArg("uid", a.UID)
 	if err != nil {
@@ -91,6 +98,14 @@ func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (belfry.Ident
 	}
 	who, err := belfry.NewIdentity(uid, company)
 	return who, f, err
+}
+
+// needsToken says why a login without a token is refused.
+func (l *logins) needsToken() string {
+	if l.insecure == InsecureLoopback {
+		return "login without a token works only from this machine, under localhost or its address; show a token that the application signed"
+	}
+	return "login needs a token that the application signed"
 }
 
 func (l *logins) insecureAllowed(h *engineio.Handshake) bool {
@@ -128,12 +143,43 @@ func isLoopback(address string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// throughProxy reports whether a request says that a proxy passed it on.
-func throughProxy(h http.Header) bool {
+// fromThisMachine reports whether a request was made on this machine, for this
+// machine. One that a proxy passed on was not. Nor was one for another host
+// name: any page can let a name of its own point here and then send requests
+// that its browser takes for its own ("DNS rebinding").
+func fromThisMachine(r *http.Request) bool {
+	if !isLoopback(r.RemoteAddr) || !namesThisMachine(r.Host) {
+		return false
+	}
 	for _, name := range proxyHeaders {
-		if h.Get(name) != "" {
-			return true
+		if r.Header.Get(name) != "" {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// namesThisMachine reports whether a host[:port] is one that no stranger can
+// let point here: an address, localhost, or a name that nobody can register,
+// under localhost or test (RFC 6761, sections 6.2 and 6.3) or without a dot.
+func namesThisMachine(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return true
+	}
+	top := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	return host != "" && (top == "localhost" || top == "test" || !strings.Contains(host, "."))
+}
+
+// markForeignHosts marks requests for another host name as passed on, because a
+// handshake keeps no host.
+func markForeignHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !namesThisMachine(r.Host) {
+			r.Header.Add("Forwarded", "host=unknown")
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -43,7 +43,7 @@ func (p originPolicy) allows(r *http.Request) bool {
 	if p.all || engineio.SameHost(r) || slices.Contains(p.listed, strings.ToLower(origin)) {
 		return true
 	}
-	if !p.loopback || !isLoopback(r.RemoteAddr) || throughProxy(r.Header) {
+	if !p.loopback || !fromThisMachine(r) {
 		return false
 	}
 	u, err := url.Parse(origin)

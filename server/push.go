@@ -82,7 +82,7 @@ func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Recei
 	case action == "dynamic":
 		return h.activity(r.Context(), f, opt)
 	case action == "" && f.get("type") == "publish":
-		return h.service.PublishText(r.Context(), belfry.UserID(f.get("to")), f.get("content"))
+		return h.publish(r.Context(), f, opt)
 	}
 	return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "action must be message or dynamic, or type must be publish")
 }
@@ -99,7 +99,7 @@ func (h *pushHandler) authorize(r *http.Request, f fields) error {
 		return nil
 	case shown != "":
 		return belfry.Errorf(belfry.ErrUnauthorized, "the key is wrong")
-	case h.open && isLoopback(r.RemoteAddr) && !throughProxy(r.Header) && !fromBrowser(r.Header):
+	case h.open && fromThisMachine(r) && !fromBrowser(r.Header):
 		return nil
 	}
 	return belfry.Errorf(belfry.ErrUnauthorized, "the key is missing: send it as token or as Authorization: Bearer")
@@ -161,6 +161,15 @@ func (h *pushHandler) activity(ctx context.Context, f fields, opt belfry.PushOpt
 		ObjectID:   f.get("objectID"),
 		Extra:      f.extra(),
 	}, opt)
+}
+
+// publish is the call of web-msg-sender: a bare text, to one user or to all.
+func (h *pushHandler) publish(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {
+	to, text := belfry.UserID(f.get("to")), f.get("content")
+	if to != "" && opt.Transient {
+		return h.service.PushMessage(ctx, belfry.Message{Content: text, Bare: true}, []belfry.UserID{to}, opt)
+	}
+	return h.service.PublishText(ctx, to, text)
 }
 
 // dateField reads a date as the article writes it, or RFC 3339, or seconds since

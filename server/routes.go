@@ -9,7 +9,8 @@ import (
 // publicRoutes is what the public port answers.
 func (s *Server) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(s.options.Path, s.limits.handshakesOf(s.sockets))
+	mux.Handle(s.options.Path, s.limits.handshakesOf(markForeignHosts(s.sockets)))
+	mux.Handle("GET "+s.options.Path+web.ClientFile, clientScript())
 	mux.HandleFunc("GET /healthz", s.health)
 	if s.demo != nil {
 		mux.Handle("GET /demo/", http.StripPrefix("/demo/", demoPages()))
@@ -32,4 +33,18 @@ func (s *Server) pushRoutes() http.Handler {
 func demoPages() http.Handler {
 	files, _ := web.Demo()
 	return http.FileServerFS(files)
+}
+
+// clientScript serves the official client beside the protocol, where the
+// reference server has it.
+func clientScript() http.Handler {
+	files, built := web.Client()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !built {
+			http.Error(w, "the client is not built into this binary; run make web, then build it again", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		http.ServeFileFS(w, r, files, web.ClientFile)
+	})
 }

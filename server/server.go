@@ -66,6 +66,7 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
+	maxQueryOver   = 256 << 10        // what a query may be too large by and still be told so
 	pushTimeout    = 30 * time.Second // for the whole request of a backend
 )
 
@@ -185,22 +186,22 @@ func (s *Server) Start() error {
 		s.listeners = append(s.listeners, l)
 	}
 	if s.options.Demo {
-		s.demo = newDemo(s.options.Tokens, s.PushAddr(), s.log)
+		s.demo = newDemo(s.options.Tokens, s.PushAddr(), s.options.Zone, s.log)
 	}
 	s.public = &http.Server{
-		Handler:           s.publicRoutes(),
+		Handler:           loggingPanics(s.log, s.publicRoutes()),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.private = &http.Server{
-		Handler:           s.pushRoutes(),
+		Handler:           loggingPanics(s.log, s.pushRoutes()),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       pushTimeout,
 		WriteTimeout:      pushTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxPushBody, // the article's callers put all fields into the query
+		MaxHeaderBytes:    maxPushBody + maxQueryOver, // the article's callers put all fields into the query
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	for i, server := range []*http.Server{s.public, s.private} {
@@ -229,9 +230,9 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // store is its owner's to close, afterwards.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	err := s.private.Shutdown(ctx)
+	err := shutdown(ctx, s.private)
 	err = errors.Join(err, s.sockets.Shutdown(ctx))
-	err = errors.Join(err, s.public.Shutdown(ctx))
+	err = errors.Join(err, shutdown(ctx, s.public))
 	if s.demo != nil {
 		s.demo.close()
 	}
@@ -240,8 +241,26 @@ func (s *Server) Stop(ctx context.Context) error {
 	return err
 }
 
+// shutdown ends a port. Requests that are not answered when half of the time is
+// over are cut off, so that one slow caller takes the time of nobody else.
+func shutdown(ctx context.Context, server *http.Server) error {
+	if server == nil { // Start has failed
+		return nil
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("server: requests cut off: %w", err), server.Close())
+	}
+	return nil
+}
+
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		l.Close()
 	}
+	s.listeners = nil
 }

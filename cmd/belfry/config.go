@@ -27,8 +27,12 @@ var _ kong.Resolver = (*fileSettings)(nil)
 // loadYAML is a kong.ConfigurationLoader.
 func loadYAML(r io.Reader) (kong.Resolver, error) {
 	var root map[string]any
-	if err := yaml.NewDecoder(r).Decode(&root); err != nil && !errors.Is(err, io.EOF) {
+	dec := yaml.NewDecoder(r)
+	if err := dec.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("configuration file: more than one YAML document")
 	}
 	f := &fileSettings{values: make(map[string]any)}
 	f.flatten("", root)
@@ -48,10 +52,13 @@ func (f *fileSettings) flatten(section string, values map[string]any) {
 
 // Validate implements [kong.Resolver]: a key that is no flag is an error.
 func (f *fileSettings) Validate(app *kong.Application) error {
-	known := map[string]bool{}
+	known, sections := map[string]bool{}, map[string]bool{}
 	err := kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			known[flag.Name] = true
+			if section, _, found := strings.Cut(flag.Name, "."); found {
+				sections[section] = true
+			}
 		}
 		return next(nil)
 	})
@@ -59,8 +66,9 @@ func (f *fileSettings) Validate(app *kong.Application) error {
 		return err
 	}
 	var unknown []string
-	for name := range f.values {
-		if !known[name] {
+	for name, value := range f.values {
+		emptySection := value == nil && sections[name]
+		if !known[name] && !emptySection {
 			unknown = append(unknown, strings.ReplaceAll(name, "-", "_"))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 // A demoCmd serves the demo: a development server with an application on it.
 type demoCmd struct {
+	Listen      string `help:"Address for pages. Whoever reaches it can be anybody in the demo." default:"localhost:2120" placeholder:"ADDR"`
 	Data        string `help:"Directory of the database; without it, one that is removed at the end." type:"path" placeholder:"DIR"`
 	serverFlags `embed:""`
 }
@@ -28,6 +29,7 @@ func (c *demoCmd) Run(out *surroundings) error {
 	}
 	return c.serve(dir, c.logger(out.stderr), func(o *server.Options) {
 		developerAccess(o)
+		o.Listen = c.Listen
 		o.Demo = true
 	}, func(s *server.Server) {
 		_, port, err := net.SplitHostPort(s.Addr())

@@ -22,6 +22,7 @@ const stopTimeout = 15 * time.Second
 
 // A serveCmd serves until SIGINT or SIGTERM.
 type serveCmd struct {
+	Listen      string `help:"Address for pages." default:":2120" placeholder:"ADDR"`
 	Data        string `help:"Directory of the database and the secrets; made where missing." default:"belfry-data" type:"path" placeholder:"DIR"`
 	Dev         bool   `help:"For development on this machine: pages log in without a token, backends push without the key, both from loopback only."`
 	serverFlags `embed:""`
@@ -29,7 +30,6 @@ type serveCmd struct {
 
 // serverFlags are the settings of a server.
 type serverFlags struct {
-	Listen      string   `help:"Address for pages." default:":2120" placeholder:"ADDR"`
 	PushListen  string   `help:"Address for backends." default:"127.0.0.1:2121" placeholder:"ADDR"`
 	Path        string   `help:"Path of Socket.IO." default:"/socket.io/"`
 	Origins     []string `help:"Origins of pages beside the own host, such as https://app.example.com; * for all." placeholder:"ORIGIN"`
@@ -55,7 +55,7 @@ type tokenFlags struct {
 }
 
 type presenceFlags struct {
-	Grace time.Duration `help:"How long a user without a page still counts as online." default:"3s"`
+	Grace time.Duration `help:"How long a user without a page still counts as online; at least 500ms." default:"3s"`
 }
 
 type socketFlags struct {
@@ -87,6 +87,7 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 func (c *serveCmd) Run(out *surroundings) error {
 	log := c.logger(out.stderr)
 	return c.serve(c.Data, log, func(o *server.Options) {
+		o.Listen = c.Listen
 		if c.Dev {
 			developerAccess(o)
 		}
@@ -155,7 +156,6 @@ func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, erro
 		return server.Options{}, err
 	}
 	return server.Options{
-		Listen:        f.Listen,
 		PushListen:    f.PushListen,
 		Path:          f.Path,
 		Tokens:        tokens,
@@ -163,7 +163,7 @@ func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, erro
 		InsecureLogin: server.InsecureLogin(f.Auth.InsecureLogin),
 		Origins:       f.Origins,
 		Zone:          zone,
-		Grace:         f.Presence.Grace,
+		Grace:         max(f.Presence.Grace, time.Millisecond),
 		ReplayLimit:   f.ReplayLimit,
 		PingInterval:  f.Socket.PingInterval,
 		PingTimeout:   f.Socket.PingTimeout,

@@ -29,8 +29,7 @@ let browser
 
 before(async () => {
   ;[server, pages] = await Promise.all([
-    // The page says {uid, companyID} and comes from another host by name.
-    Belfry.start('serve', '--dev', '--auth.insecure-login=anywhere'),
+    Belfry.start('serve', '--dev'),
     servePages(),
   ])
   // The script connects to port 2120 of the host that served it.

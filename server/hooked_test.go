@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"sync"
+
+	"belfry"
+)
+
+// A hookedStore is a store that can fail: where a hook is set it is called
+// first.
+type hookedStore struct {
+	belfry.Store
+
+	mu                       sync.Mutex
+	add                      func() error // before messages are stored
+	inbox, counts, delivered func()
+}
+
+// set changes the hooks.
+func (h *hookedStore) set(change func(*hookedStore)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(h)
+}
+
+// call calls the hook that of picks, if it is set.
+func (h *hookedStore) call(of func(*hookedStore) func()) {
+	h.mu.Lock()
+	hook := of(h)
+	h.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+}
+
+func (h *hookedStore) AddMessages(ctx context.Context, messages []belfry.Message) error {
+	h.mu.Lock()
+	add := h.add
+	h.mu.Unlock()
+	if add != nil {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	return h.Store.AddMessages(ctx, messages)
+}
+
+func (h *hookedStore) Inbox(ctx context.Context, who belfry.Identity, before belfry.ID, limit int) ([]belfry.Message, error) {
+	h.call(func(h *hookedStore) func() { return h.inbox })
+	return h.Store.Inbox(ctx, who, before, limit)
+}
+
+func (h *hookedStore) Counts(ctx context.Context, who belfry.Identity) (belfry.Counts, error) {
+	h.call(func(h *hookedStore) func() { return h.counts })
+	return h.Store.Counts(ctx, who)
+}
+
+func (h *hookedStore) MarkDelivered(ctx context.Context, receiver belfry.UserID, ids []belfry.ID) error {
+	h.call(func(h *hookedStore) func() { return h.delivered })
+	return h.Store.MarkDelivered(ctx, receiver, ids)
+}
