@@ -112,7 +112,8 @@ func bodyFields(r *http.Request) (fields, error) {
 }
 
 func formFields(encoded string) (fields, error) {
-	values, err := url.ParseQuery(encoded)
+	// PHP separates fields by & alone; what curl -d sends is often not escaped.
+	values, err := url.ParseQuery(strings.ReplaceAll(encoded, ";", "%3B"))
 	if err != nil {
 		return nil, err
 	}

@@ -163,6 +163,19 @@ func TestPushPassesOnTheKnownFieldsAndExtraAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestASemicolonIsText(t *testing.T) {
+	f := start(t)
+	page := f.page("1", "1", "text")
+	for _, r := range []request{form("action=message&receiverID=1&title=t&content=a; b"), query("POST", toOne+";+b")} {
+		if got := f.send(r(t, "http://"+f.PushAddr()+"/")); got.word != "ok" {
+			t.Fatalf("answer %+v", got)
+		}
+		if m := parse[messageOnWire](t, page.next("new_msg")); !strings.HasSuffix(m.Content, "; b") {
+			t.Errorf("content %q, want it whole", m.Content)
+		}
+	}
+}
+
 func TestPushOfAnActivityReachesTheCompany(t *testing.T) {
 	f := start(t)
 	one, two, other := f.page("1", "1", "text"), f.page("2", "1", "text"), f.page("1", "2", "text")

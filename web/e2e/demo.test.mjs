@@ -85,7 +85,7 @@ const activities = (page) => page.locator('#timeline .entry-content').allTextCon
 const toasts = (page) => page.locator('#toasts .toast p').allTextContents()
 
 /** @param {Page} page */
-const badge = async (page) => ((await page.locator('#badge').count()) ? page.locator('#badge').textContent() : '')
+const badge = async (page) => (await page.locator('#badge').allTextContents()).join()
 
 /** @param {Page} page */
 const online = (page) => page.locator('#presence .presence-text').textContent()

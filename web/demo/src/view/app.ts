@@ -1,21 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit/html.js'
-import type { Actions } from '../actions'
-import type { User } from '../model'
-import type { State } from '../state'
-import type { Strings } from '../strings'
 import { chooser } from './chooser'
 import { header } from './header'
 import { people } from './people'
 import { taskForm } from './taskform'
 import { timeline } from './timeline'
 import { toasts } from './toasts'
-
-/** What every part of the page is drawn from. */
-export interface View {
-  state: State
-  actions: Actions
-  strings: Strings
-}
+import { companyName, type View } from './view'
 
 /** The whole page. */
 export function app(view: View): TemplateResult {
@@ -61,9 +51,4 @@ function notice(text: string, retry: string): TemplateResult {
     <p>${text}</p>
     <button class="button" @click=${() => location.reload()}>${retry}</button>
   </div>`
-}
-
-export function companyName(state: State, user: User, strings: Strings): string {
-  const company = state.config?.companies.find(({ id }) => id === user.companyID)
-  return company?.name ?? strings.company(user.companyID)
 }

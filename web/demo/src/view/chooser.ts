@@ -2,7 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit/html.js'
 import { bell } from '../icons'
 import { pageOf } from '../links'
 import { portrait } from '../portrait'
-import { companyName, type View } from './app'
+import { companyName, type View } from './view'
 
 /** Asks who is reading, where the address does not say. */
 export function chooser({ state, strings }: View): TemplateResult {

@@ -2,8 +2,8 @@ import { html, nothing, type TemplateResult } from 'lit/html.js'
 import { bell } from '../icons'
 import { pageOf } from '../links'
 import { portrait } from '../portrait'
-import { companyName, type View } from './app'
 import { inbox } from './inbox'
+import { companyName, type View } from './view'
 
 export function header(view: View): TemplateResult {
   const { state, strings } = view

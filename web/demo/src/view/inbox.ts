@@ -6,7 +6,7 @@ import { messageTypes, type Message } from '../model'
 import { portrait } from '../portrait'
 import { messageKey } from '../state'
 import { parseDate, relative } from '../time'
-import type { View } from './app'
+import type { View } from './view'
 
 /** The list that the bell opens. */
 export function inbox(view: View): TemplateResult {

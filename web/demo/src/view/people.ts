@@ -3,7 +3,7 @@ import { newWindow } from '../icons'
 import { pageOf } from '../links'
 import type { User } from '../model'
 import { portrait } from '../portrait'
-import { companyName, type View } from './app'
+import { companyName, type View } from './view'
 
 /** Links that open a second window as somebody else. */
 export function people(view: View): TemplateResult {

@@ -2,7 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit/html.js'
 import { plus } from '../icons'
 import type { User } from '../model'
 import { portrait } from '../portrait'
-import type { View } from './app'
+import type { View } from './view'
 
 /** "Create a task, assign it to somebody": what a backend pushes afterwards. */
 export function taskForm(view: View): TemplateResult {

@@ -6,7 +6,7 @@ import type { Activity } from '../model'
 import { portrait } from '../portrait'
 import { activityKey } from '../state'
 import { clock, dayName, fullDay, parseDate, startOfDay } from '../time'
-import type { View } from './app'
+import type { View } from './view'
 
 /** The object type of tasks. */
 const taskType = 4

@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit/html.js'
 import { repeat } from 'lit/directives/repeat.js'
 import { alert, bell, check, clock, cross } from '../icons'
-import type { View } from './app'
+import type { View } from './view'
 
 const icons = { success: check, waiting: clock, error: alert, info: bell }
 
