@@ -167,7 +167,8 @@ func (g *gateway) connected(s *socketio.Socket) {
 	w, err := g.admit(ctx, s, pending.who, pending.format)
 	if err != nil {
 		logFailure(ctx, g.log, "login failed", err, "address", s.Handshake().Address)
-		s.Disconnect(true) // the client tries again
+		// Not Disconnect: after that, clients do not come back by themselves.
+		s.Session().Close(engineio.ReasonForcedClose)
 		return
 	}
 	if err := s.Emit(belfry.EventCounts, w.Counts); err != nil {
