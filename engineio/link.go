@@ -53,11 +53,13 @@ func (s *Session) attach(wire Wire) *Link {
 func (l *Link) Session() *Session { return l.session }
 
 // Feed takes bytes that the peer sent and handles the packets in them. It may
-// change p. After the end of the link it discards them.
+// change p. After the end of the link, or an error in the bytes before, it
+// discards them.
 func (l *Link) Feed(p []byte) {
-	if l.closed.Load() {
+	if l.closed.Load() || l.reader.err != nil {
 		return
 	}
+	defer l.session.recoverPanic()
 	err := l.reader.feed(p, l)
 	if err == nil || errors.Is(err, errLinkDone) {
 		return

@@ -257,3 +257,25 @@ func TestSendToOneFrameIsSharedByAllSessions(t *testing.T) {
 	p.get().want(t, 200, "\x00\x02\xff4a\x01\x02\xff\x04\x01")
 	q.get().want(t, 200, "2:4a6:b4"+base64Of(1))
 }
+
+// A session that breaks the protocol while a write to it is under way ends
+// after that write. What the peer sends meanwhile is not looked at.
+func TestAfterABreachOfTheProtocolNothingIsRead(t *testing.T) {
+	h := serve(t, slow)
+	wire := newPipe(0) // every write waits
+	link, ok := h.engine.Attach(wire, Protocol4, &Handshake{})
+	if !ok {
+		t.Fatal("refused")
+	}
+	r := h.session()
+	huge := append([]byte{bitFin | byte(opText), bitMask | 127}, 0, 0, 1, 0, 0, 0, 0, 0, 'm', 'a', 's', 'k')
+	for range 3 {
+		link.Feed(bytes.Clone(huge))
+		link.Feed(clientFrame(bitFin|byte(opText), []byte("4heard")))
+	}
+	close(wire.let)
+	wantClosed(t, r, ReasonTooBig)
+	if n := len(r.messages); n > 0 {
+		t.Errorf("%d messages were received after the breach", n)
+	}
+}

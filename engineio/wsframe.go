@@ -101,12 +101,20 @@ type frameReader struct {
 	message []byte // what has arrived of a message that came in pieces
 	kind    opcode // of that message; 0 when none has begun
 	control []byte // what has arrived of a control frame that came in pieces
+	err     error  // why reading has ended
 }
 
 // feed consumes p, which it may change, and hands every complete message and
 // control frame to sink, in order. An error, the sink's or the protocol's, ends
-// the connection; the reader is not used after it.
+// the reading: what follows is discarded, with the same error.
 func (r *frameReader) feed(p []byte, sink frameSink) error {
+	if r.err == nil {
+		r.err = r.read(p, sink)
+	}
+	return r.err
+}
+
+func (r *frameReader) read(p []byte, sink frameSink) error {
 	for len(p) > 0 || (r.payload && r.need == 0) {
 		if !r.payload {
 			n, err := r.readHeader(p)
