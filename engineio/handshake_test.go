@@ -58,6 +58,8 @@ func TestARequestThatIsNotInOrderGetsCodeAndMessage(t *testing.T) {
 		{"unknown transport", "GET", "EIO=4&transport=abc", 400, `{"code":0,"message":"Transport unknown"}`},
 		{"unknown session", "GET", "EIO=4&transport=polling&sid=abc", 400, `{"code":1,"message":"Session ID unknown"}`},
 		{"POST to an unknown session", "POST", "EIO=3&transport=polling&sid=abc", 400, `{"code":1,"message":"Session ID unknown"}`},
+		{"unknown session over WebSocket without an upgrade", "GET", "EIO=4&transport=websocket&sid=abc", 400, `{"code":1,"message":"Session ID unknown"}`},
+		{"WebSocket handshake by POST", "POST", "EIO=4&transport=websocket", 400, `{"code":2,"message":"Bad handshake method"}`},
 		{"handshake by POST", "POST", "EIO=4&transport=polling", 400, `{"code":2,"message":"Bad handshake method"}`},
 		{"handshake by PUT", "PUT", "EIO=4&transport=polling", 400, `{"code":2,"message":"Bad handshake method"}`},
 		{"WebSocket without an upgrade", "GET", "EIO=4&transport=websocket", 400, `{"code":3,"message":"Bad request"}`},

@@ -380,7 +380,11 @@ func (s *socket) wantClose(code int) {
 		if op != opClose {
 			continue
 		}
-		if got := int(binary.BigEndian.Uint16(payload)); got != code {
+		got := closeNoStatus
+		if len(payload) > 0 {
+			got = int(binary.BigEndian.Uint16(payload))
+		}
+		if got != code {
 			s.t.Fatalf("close code %d, want %d", got, code)
 		}
 		break

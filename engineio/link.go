@@ -111,10 +111,14 @@ func (l *Link) frame(op opcode, payload []byte) error {
 		l.pong(payload)
 		return nil
 	case opClose:
+		code, err := closeReply(payload)
+		if err != nil {
+			return err
+		}
 		if l.carries() {
-			l.session.end(ReasonTransportClose)
+			l.session.endWith(ReasonTransportClose, code)
 		} else {
-			l.abandon(closeNormal)
+			l.abandon(code)
 		}
 		return errLinkDone
 	default:

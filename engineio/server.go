@@ -129,14 +129,14 @@ func (s *Server) check(r *http.Request, upgrade bool) (request, *requestError) {
 	if q.protocol == Protocol3 {
 		q.binary = binaryFormOf(q.query)
 	}
-	if upgrade != (transport == "websocket") {
-		return q, errBadRequest
-	}
+	mismatch := upgrade != (transport == "websocket")
 	sid := q.query.Get("sid")
-	if sid == "" {
-		if r.Method != http.MethodGet {
-			return q, errHandshakeMethod
-		}
+	switch {
+	case sid == "" && r.Method != http.MethodGet:
+		return q, errHandshakeMethod
+	case sid == "" && mismatch:
+		return q, errBadRequest
+	case sid == "":
 		return q, nil
 	}
 	if q.session = s.lookup(sid); q.session == nil {
@@ -146,7 +146,7 @@ func (s *Server) check(r *http.Request, upgrade bool) (request, *requestError) {
 		q.session.abort(ReasonPingTimeout)
 		return q, errUnknownSession
 	}
-	if q.session.protocol != q.protocol || (!upgrade && q.session.upgraded()) {
+	if mismatch || q.session.protocol != q.protocol || (!upgrade && q.session.upgraded()) {
 		return q, errBadRequest
 	}
 	return q, nil

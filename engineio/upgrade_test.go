@@ -78,7 +78,7 @@ func TestAProbeThatFailsLeavesPollingAlive(t *testing.T) {
 		"it sends what is no probe":        func(s *socket) { s.send("4hello"); s.wantClose(closeProtocolError) },
 		"it upgrades without a probe":      func(s *socket) { s.send("5"); s.wantClose(closeProtocolError) },
 		"it breaks the rules of WebSocket": func(s *socket) { s.write([]byte{0x81, 0x00}); s.wantClose(closeProtocolError) },
-		"it closes":                        func(s *socket) { s.write(clientFrame(0x88, nil)); s.wantClose(closeNormal) },
+		"it closes":                        func(s *socket) { s.write(clientFrame(0x88, nil)); s.wantClose(closeNoStatus) },
 		"it hangs up after the probe":      func(s *socket) { s.send("2probe"); s.want("3probe"); s.conn.Close() },
 		"it is silent":                     func(s *socket) { s.wantCut() },
 		"it is silent after the probe":     func(s *socket) { s.send("2probe"); s.want("3probe"); s.wantCut() },

@@ -86,6 +86,13 @@ func TestMisuseOfAWebSocketConnectionClosesItWithACode(t *testing.T) {
 		{"a ping in fragments", clientFrame(0x09, nil), closeProtocolError, ReasonParseError},
 		{"a ping that is too long", clientFrame(0x89, make([]byte, 126)), closeProtocolError, ReasonParseError},
 		{"a close frame", clientFrame(0x88, []byte{0x03, 0xE8}), closeNormal, ReasonTransportClose},
+		{"a close frame with a code and a reason", clientFrame(0x88, []byte("\x03\xE9bye")), closeGoingAway, ReasonTransportClose},
+		{"a close frame with a code of the application", clientFrame(0x88, []byte{0x0F, 0xA0}), 4000, ReasonTransportClose},
+		{"a close frame without a code", clientFrame(0x88, nil), closeNoStatus, ReasonTransportClose},
+		{"a close frame with half a code", clientFrame(0x88, []byte{0x03}), closeProtocolError, ReasonParseError},
+		{"a close frame with a code that is never sent", clientFrame(0x88, []byte{0x03, 0xED}), closeProtocolError, ReasonParseError},
+		{"a close frame with an unknown code", clientFrame(0x88, []byte{0x13, 0x88}), closeProtocolError, ReasonParseError},
+		{"a close frame whose reason is not UTF-8", clientFrame(0x88, []byte("\x03\xE8\xFF")), closeInvalidPayload, ReasonParseError},
 		{"a close packet", []byte(textFrame("1")), closeNormal, ReasonTransportClose},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,6 +23,7 @@ const (
 	closeNormal          = 1000
 	closeGoingAway       = 1001
 	closeProtocolError   = 1002
+	closeNoStatus        = 1005 // stands for a close frame without a code
 	closeInvalidPayload  = 1007
 	closePolicyViolation = 1008
 	closeTooBig          = 1009
@@ -60,8 +61,31 @@ func appendFrameHeader(dst []byte, op opcode, length int) []byte {
 
 // appendCloseFrame appends a close frame with a code and no reason.
 func appendCloseFrame(dst []byte, code int) []byte {
+	if code == closeNoStatus {
+		return appendFrameHeader(dst, opClose, 0)
+	}
 	dst = appendFrameHeader(dst, opClose, 2)
 	return binary.BigEndian.AppendUint16(dst, uint16(code))
+}
+
+// closeReply returns the code that answers a peer's close frame: its own (RFC
+// 6455 section 5.5.1), if it is one that may be sent (section 7.4).
+func closeReply(payload []byte) (code int, err error) {
+	if len(payload) == 0 {
+		return closeNoStatus, nil
+	}
+	if len(payload) > 1 {
+		code = int(binary.BigEndian.Uint16(payload))
+	}
+	switch {
+	case code >= 3000 && code <= 4999:
+	case code < 1000 || code > 1014, code >= 1004 && code <= 1006:
+		return 0, protocolError("a close frame with an invalid code")
+	}
+	if !utf8.Valid(payload[2:]) {
+		return 0, errNotUTF8
+	}
+	return code, nil
 }
 
 // A closeError ends a WebSocket connection with a close code.

@@ -225,6 +225,10 @@ func (c *conn) dispatch(p *packet, files [][]byte) error {
 
 // connectRequest handles a CONNECT packet. What it has of p it copies.
 func (c *conn) connectRequest(p *packet, known bool) error {
+	if len(p.namespace) > maxNamespaceLen {
+		c.refuse(string(p.namespace), errInvalidNamespace)
+		return nil
+	}
 	c.mu.Lock()
 	full := !known && len(c.members) >= c.server.options.MaxNamespaces
 	c.mu.Unlock()

@@ -24,7 +24,7 @@ const (
 )
 
 const (
-	// maxNamespaceLen bounds the bytes of a namespace's name, query included.
+	// maxNamespaceLen bounds the bytes of a namespace's name, its query left aside.
 	maxNamespaceLen = 128
 	// maxNamespaceQuery is what a revision 4 name with a query may have.
 	maxNamespaceQuery = 4096
@@ -136,7 +136,7 @@ func (p *packet) decodeNamespace(text []byte, revision int) ([]byte, error) {
 			return nil, errNamespace
 		}
 	}
-	if len(name) > maxNamespaceLen || revision < 5 && !isASCII(name) {
+	if revision < 5 && !isASCII(name) {
 		return nil, errNamespace
 	}
 	p.namespace = name
