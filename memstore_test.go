@@ -230,3 +230,61 @@ func (s *memStore) Feed(ctx context.Context, company belfry.CompanyID, before be
 	}
 	return out, nil
 }
+
+func (s *memStore) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (deleted int, more bool, err error) {
+	end, err := s.begin(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	defer end()
+	type row struct {
+		*memMessage
+		newer int // of the same receiver
+	}
+	var rows []row
+	for _, inbox := range s.messages {
+		for i, m := range inbox {
+			rows = append(rows, row{m, len(inbox) - 1 - i})
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return compareIDs(a.ID, b.ID) })
+	for i, r := range rows {
+		old := compareIDs(r.ID, limits.Since) < 0
+		tooMany := limits.Rows > 0 && i < len(rows)-limits.Rows
+		tooManyOfUser := limits.RowsPerUser > 0 && r.newer >= limits.RowsPerUser
+		if !old && !tooMany && !tooManyOfUser {
+			continue
+		}
+		if deleted == step {
+			return deleted, true, nil
+		}
+		s.messages[r.Receiver] = slices.DeleteFunc(s.messages[r.Receiver], func(m *memMessage) bool { return m.ID == r.ID })
+		s.version++
+		deleted++
+	}
+	return deleted, false, nil
+}
+
+func (s *memStore) PruneActivities(ctx context.Context, limits belfry.ActivityLimits, step int) (deleted int, more bool, err error) {
+	end, err := s.begin(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	defer end()
+	var all []belfry.Activity
+	for _, feed := range s.activities {
+		all = append(all, feed...)
+	}
+	slices.SortFunc(all, func(a, b belfry.Activity) int { return compareIDs(a.ID, b.ID) })
+	for i, a := range all {
+		if compareIDs(a.ID, limits.Since) >= 0 && (limits.Rows == 0 || i >= len(all)-limits.Rows) {
+			break
+		}
+		if deleted == step {
+			return deleted, true, nil
+		}
+		s.activities[a.Company] = slices.DeleteFunc(s.activities[a.Company], func(b belfry.Activity) bool { return b.ID == a.ID })
+		deleted++
+	}
+	return deleted, false, nil
+}

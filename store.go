@@ -49,6 +49,13 @@ type MessageStore interface {
 	// are not read; unseen are the unread ones newer than the last seen. Version
 	// is higher than in any answer about an earlier state of the inbox.
 	Counts(ctx context.Context, who Identity) (Counts, error)
+
+	// PruneMessages deletes at most step of the oldest messages beyond the
+	// limits, step being 1 to [MaxPruneStep], and returns how many. More
+	// says that there may be others, also where none were deleted: it is to be
+	// called until it says no. Counts know of it at once. What is stored while
+	// it runs may wait for the next round of calls.
+	PruneMessages(ctx context.Context, limits MessageLimits, step int) (deleted int, more bool, err error)
 }
 
 // An ActivityStore keeps the feeds.
@@ -59,4 +66,8 @@ type ActivityStore interface {
 	// Feed returns the company's activities older than before, newest first;
 	// the zero ID starts at the newest.
 	Feed(ctx context.Context, company CompanyID, before ID, limit int) ([]Activity, error)
+
+	// PruneActivities does with activities what PruneMessages does with
+	// messages.
+	PruneActivities(ctx context.Context, limits ActivityLimits, step int) (deleted int, more bool, err error)
 }

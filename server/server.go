@@ -51,6 +51,8 @@ type Options struct {
 	Grace time.Duration
 	// ReplayLimit bounds the messages that a login replays; 0 means 100.
 	ReplayLimit int
+	// Retention says how much the store keeps; the zero value keeps everything.
+	Retention belfry.Retention
 	// PingInterval and PingTimeout are the heartbeat; 0 means 25 s and 20 s.
 	PingInterval, PingTimeout time.Duration
 	// MaxPayload bounds what a page may send at once, in bytes; 0 means 1,000,000.
@@ -113,6 +115,7 @@ type Server struct {
 	sockets  *socketio.Server
 	service  *belfry.Service
 	presence *belfry.MemoryPresence
+	janitor  *belfry.Janitor // nil before Start
 	push     *pushHandler
 	limits   *limiter
 	demo     *demo // nil unless Options.Demo
@@ -211,6 +214,7 @@ func (s *Server) Start() error {
 			}
 		}()
 	}
+	s.janitor = belfry.NewJanitor(belfry.JanitorOptions{Store: s.options.Store, Retention: s.options.Retention, Logger: s.log})
 	s.log.Info("listening", "public", s.Addr(), "push", s.PushAddr())
 	return nil
 }
@@ -235,6 +239,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	err = errors.Join(err, shutdown(ctx, s.public))
 	if s.demo != nil {
 		s.demo.close()
+	}
+	if s.janitor != nil {
+		s.janitor.Close()
 	}
 	s.presence.Close()
 	s.service.Close()

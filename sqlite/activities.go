@@ -21,7 +21,11 @@ func (s *Store) AddActivity(ctx context.Context, a belfry.Activity) error {
 		_, err = b.stmts.addActivity.ExecContext(b.ctx,
 			string(a.Company), a.ID[:], a.Date.Unix(), a.OperatorID, a.Operator, a.Receiver, a.Portrait,
 			a.Title, a.Content, a.URL, int64(a.ObjectType), a.ObjectID, extra)
-		return err
+		if err != nil {
+			return err
+		}
+		b.state.activities++
+		return nil
 	})
 	return portError(ctx, err)
 }

@@ -3,6 +3,8 @@ package sqlite_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,6 +93,92 @@ func BenchmarkServicePush(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPushBesideRetention measures how long pushes take while retention
+// works through a backlog, against how long they take without. Both take turns on
+// one store, so that whatever else uses the disk disturbs them alike.
+func BenchmarkPushBesideRetention(b *testing.B) {
+	for name, retention := range map[string]belfry.Retention{
+		"rows": {Messages: 1},
+		"user": {MessagesPerUser: 1},
+	} {
+		for _, n := range []int{1, 64} {
+			b.Run(fmt.Sprintf("limit=%s/goroutines=%d", name, n), func(b *testing.B) {
+				store := &prunedStore{Store: open(b, b.TempDir())}
+				fill(b, store.Store, 50_000)
+				service := belfry.NewService(belfry.ServiceOptions{
+					Store:  store,
+					Broker: belfry.NewMemoryBroker(&countingEmitter{}),
+				})
+				b.Cleanup(service.Close)
+				const turn = 500 // pushes
+				var took [2][]time.Duration
+				var pruning time.Duration
+				b.ResetTimer()
+				for i := 0; i*turn < b.N; i++ {
+					began := time.Now()
+					if i%2 == 0 {
+						took[0] = append(took[0], pushTurn(b, service, n, turn)...)
+						continue
+					}
+					janitor := belfry.NewJanitor(belfry.JanitorOptions{Store: store, Retention: retention})
+					took[1] = append(took[1], pushTurn(b, service, n, turn)...)
+					janitor.Close()
+					pruning += time.Since(began)
+				}
+				if len(took[1]) == 0 {
+					return // b.N is too small yet
+				}
+				for i, name := range []string{"alone", "beside"} {
+					slices.Sort(took[i])
+					b.ReportMetric(float64(took[i][len(took[i])/2].Microseconds()), "p50-"+name+"-µs")
+					b.ReportMetric(float64(took[i][len(took[i])*99/100].Microseconds()), "p99-"+name+"-µs")
+				}
+				b.ReportMetric(float64(store.deleted.Load())/pruning.Seconds(), "deleted/s")
+			})
+		}
+	}
+}
+
+// pushTurn pushes from n goroutines and returns how long each push took.
+func pushTurn(b *testing.B, service *belfry.Service, n, pushes int) []time.Duration {
+	b.Helper()
+	took := make([]time.Duration, pushes)
+	var next atomic.Int64
+	var pushing sync.WaitGroup
+	for range n {
+		pushing.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				if i >= int64(pushes) {
+					return
+				}
+				began := time.Now()
+				_, err := service.PushMessage(context.Background(), draft,
+					[]belfry.UserID{belfry.UserID(fmt.Sprint(i))}, belfry.PushOptions{})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				took[i] = time.Since(began)
+			}
+		})
+	}
+	pushing.Wait()
+	return took
+}
+
+// A prunedStore counts the messages that retention deletes.
+type prunedStore struct {
+	*sqlite.Store
+	deleted atomic.Int64
+}
+
+func (s *prunedStore) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (int, bool, error) {
+	n, more, err := s.Store.PruneMessages(ctx, limits, step)
+	s.deleted.Add(int64(n))
+	return n, more, err
 }
 
 // fill stores n messages for n/100 users, a fifth of them unread.

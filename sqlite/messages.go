@@ -39,10 +39,15 @@ func (s *Store) AddMessages(ctx context.Context, messages []belfry.Message) erro
 				return err
 			}
 		}
+		b.state.messages += int64(len(messages))
 		b.changed()
 		return nil
 	})
-	return portError(ctx, err)
+	if err != nil {
+		return portError(ctx, err)
+	}
+	s.pruner.inboxes.received(messages)
+	return nil
 }
 
 func (b *batch) addMessage(m *belfry.Message) error {
@@ -115,7 +120,7 @@ func (s *Store) mark(ctx context.Context, who belfry.Identity, rows int, change 
 			b.changed()
 		}
 		counts, err = queryCounts(b.ctx, b.stmts.counts, who)
-		counts.Version = b.version // the database learns it when the batch ends
+		counts.Version = b.state.version // the database learns it when the batch ends
 		return err
 	})
 	if err != nil {

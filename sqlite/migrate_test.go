@@ -109,13 +109,21 @@ func TestNoQueryReadsMoreThanItsRange(t *testing.T) {
 		args  int
 		uses  string // the index, or the primary key
 	}{
-		"Undelivered":   {sqlUndelivered, 3, "messages_waiting (receiver=?)"},
-		"Inbox":         {sqlInbox, 4, "PRIMARY KEY (receiver=? AND id<?)"},
-		"Counts":        {sqlCounts, 2, "COVERING INDEX messages_unread (receiver=? AND company=?)"},
-		"Feed":          {sqlFeed, 3, "PRIMARY KEY (company=? AND id<?)"},
-		"MarkDelivered": {sqlMarkDelivered, 2, "PRIMARY KEY (receiver=? AND id=?)"},
-		"MarkRead":      {sqlMarkRead, 3, "PRIMARY KEY (receiver=? AND id=?)"},
-		"MarkAllRead":   {sqlMarkAllRead, 2, "messages_unread (receiver=? AND company=?)"},
+		"Undelivered":        {sqlUndelivered, 3, "messages_waiting (receiver=?)"},
+		"Inbox":              {sqlInbox, 4, "PRIMARY KEY (receiver=? AND id<?)"},
+		"Counts":             {sqlCounts, 2, "COVERING INDEX messages_unread (receiver=? AND company=?)"},
+		"Feed":               {sqlFeed, 3, "PRIMARY KEY (company=? AND id<?)"},
+		"MarkDelivered":      {sqlMarkDelivered, 2, "PRIMARY KEY (receiver=? AND id=?)"},
+		"MarkRead":           {sqlMarkRead, 3, "PRIMARY KEY (receiver=? AND id=?)"},
+		"MarkAllRead":        {sqlMarkAllRead, 2, "messages_unread (receiver=? AND company=?)"},
+		"old messages":       {sqlOldMessages, 2, "COVERING INDEX messages_age (id<?)"},
+		"surplus messages":   {sqlSurplusMessages, 3, "COVERING INDEX messages_age (id<?)"},
+		"surplus of a user":  {sqlSurplusOfUser, 3, "PRIMARY KEY (receiver=? AND id<?)"},
+		"next user":          {sqlNextUser, 1, "PRIMARY KEY (receiver>?)"},
+		"old activities":     {sqlOldActivities, 2, "COVERING INDEX activities_age (id<?)"},
+		"surplus activities": {sqlSurplusActivities, 3, "COVERING INDEX activities_age (id<?)"},
+		"delete a message":   {sqlDeleteMessage, 2, "PRIMARY KEY (receiver=? AND id=?)"},
+		"delete an activity": {sqlDeleteActivity, 2, "PRIMARY KEY (company=? AND id=?)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := make([]any, tt.args)

@@ -46,6 +46,11 @@ const (
 // as it comes into use.
 type queries struct {
 	undelivered, inbox, counts, feed *sql.Stmt
+
+	oldMessages, surplusMessages     *sql.Stmt
+	surplusOfUser, nextUser          *sql.Stmt
+	oldActivities, surplusActivities *sql.Stmt
+	drift                            *sql.Stmt
 }
 
 func (q *queries) prepare(ctx context.Context, db *sql.DB) error {
@@ -57,6 +62,13 @@ func (q *queries) prepare(ctx context.Context, db *sql.DB) error {
 		{&q.inbox, sqlInbox},
 		{&q.counts, sqlCounts},
 		{&q.feed, sqlFeed},
+		{&q.oldMessages, sqlOldMessages},
+		{&q.surplusMessages, sqlSurplusMessages},
+		{&q.surplusOfUser, sqlSurplusOfUser},
+		{&q.nextUser, sqlNextUser},
+		{&q.oldActivities, sqlOldActivities},
+		{&q.surplusActivities, sqlSurplusActivities},
+		{&q.drift, sqlDrift},
 	} {
 		var err error
 		if *p.stmt, err = db.PrepareContext(ctx, p.query); err != nil {

@@ -33,6 +33,7 @@ type Store struct {
 	queries   queries
 	writer    *writer
 	delivered *deliveredSet
+	pruner    pruner
 }
 
 var _ belfry.Store = (*Store)(nil)

@@ -429,3 +429,30 @@ func TestTheDemoSaysWhereItIsAndCleansUp(t *testing.T) {
 		t.Errorf("%v is left, %v", left, err)
 	}
 }
+
+func TestRetentionIsEnforcedFromTheStart(t *testing.T) {
+	dir := t.TempDir()
+	first := launch(t, "serve", "--dev", "--data", dir)
+	for _, title := range []string{"one", "two", "three"} {
+		if got := first.message("7", title); got != "offline" {
+			t.Fatalf("the push was answered %q", got)
+		}
+	}
+	if code := first.end(syscall.SIGTERM); code != 0 {
+		t.Fatalf("it ended with %d: %s", code, first.log)
+	}
+	second := launch(t, "serve", "--dev", "--data", dir, "--retention.messages-per-user", "1")
+	timeout := time.After(deadline)
+	for !strings.Contains(second.log.String(), `msg="retention has deleted the oldest" of=messages rows=2`) {
+		select {
+		case <-second.log.changed:
+		case <-timeout:
+			t.Fatalf("nothing is deleted: %s", second.log)
+		}
+	}
+	page := second.page(`{"uid":7,"companyID":1}`)
+	page.until("three")
+	if strings.Contains(page.seen, "one") || strings.Contains(page.seen, "two") {
+		t.Errorf("the page was sent %s", page.seen)
+	}
+}

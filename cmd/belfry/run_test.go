@@ -91,6 +91,8 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{"an unknown zone", []string{"serve", "--data", dir, "--zone", "Mars/Olympus"}, 1, "Mars/Olympus"},
 		{"an unknown kind of login", []string{"serve", "--data", dir, "--auth.insecure-login", "maybe"}, 2, "insecure-login"},
 		{"an unknown log level", []string{"serve", "--data", dir, "--log-level", "loud"}, 2, "log-level"},
+		{"a negative retention", []string{"serve", "--data", dir, "--retention.message-age=-1h"}, 1, "retention.message-age is negative"},
+		{"a retention that is no number", []string{"serve", "--data", dir, "--retention.messages", "few"}, 2, "retention.messages"},
 		{"a path without slashes", []string{"serve", "--data", dir, "--path", "io"}, 1, "slash"},
 		{"an origin that is none", []string{"serve", "--data", dir, "--origins", "app"}, 1, "origin"},
 		{"a listen address that is none", []string{"serve", "--data", dir, "--listen", "nowhere"}, 1, "nowhere"},
@@ -155,6 +157,12 @@ auth:
   push_key: from-the-file
 presence:
   grace: 1500ms
+retention:
+  message_age: 2160h
+  messages: 1000000
+  messages_per_user: 500
+  activity_age: 48h
+  activities: 7
 socket:
   max_payload: 1000000
 limits:
@@ -166,6 +174,7 @@ log_level: debug
 		if err != nil || s.Listen != "127.0.0.1:1" || s.PushListen != "127.0.0.1:2" || !s.Dev || s.ReplayLimit != 7 || s.Zone != "UTC" ||
 			!slices.Equal(s.Origins, []string{"https://a.example", "https://b.example"}) || s.Auth.InsecureLogin != "off" ||
 			s.Auth.PushKey != "from-the-file" || s.Presence.Grace != 1500*time.Millisecond || s.Socket.MaxPayload != 1_000_000 ||
+			s.Retention != (retentionFlags{MessageAge: 2160 * time.Hour, Messages: 1_000_000, MessagesPerUser: 500, ActivityAge: 48 * time.Hour, Activities: 7}) ||
 			s.Limits.Handshakes != 2.5 || s.LogFormat != "json" || s.LogLevel.String() != "DEBUG" {
 			t.Errorf("%v: %+v", err, s)
 		}

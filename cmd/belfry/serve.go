@@ -36,11 +36,12 @@ type serverFlags struct {
 	Zone        string   `help:"Time zone of dates on the wire." default:"${zone}"`
 	ReplayLimit int      `help:"Messages that a login replays at most." default:"100"`
 
-	Auth     authFlags     `embed:"" prefix:"auth."`
-	Presence presenceFlags `embed:"" prefix:"presence."`
-	Socket   socketFlags   `embed:"" prefix:"socket."`
-	Limits   limitFlags    `embed:"" prefix:"limits."`
-	logFlags `embed:""`
+	Auth      authFlags      `embed:"" prefix:"auth."`
+	Presence  presenceFlags  `embed:"" prefix:"presence."`
+	Retention retentionFlags `embed:"" prefix:"retention."`
+	Socket    socketFlags    `embed:"" prefix:"socket."`
+	Limits    limitFlags     `embed:"" prefix:"limits."`
+	logFlags  `embed:""`
 }
 
 type authFlags struct {
@@ -56,6 +57,30 @@ type tokenFlags struct {
 
 type presenceFlags struct {
 	Grace time.Duration `help:"How long a user without a page still counts as online; at least 500ms." default:"3s"`
+}
+
+// retentionFlags say how much is kept. By default nothing is ever deleted.
+type retentionFlags struct {
+	MessageAge      time.Duration `help:"Delete messages that are older, such as 2160h; 0 keeps them." default:"0s" placeholder:"TIME"`
+	Messages        int           `help:"Delete the oldest messages beyond this number; 0 for no limit." default:"0" placeholder:"ROWS"`
+	MessagesPerUser int           `help:"Delete a user's oldest messages beyond this number; 0 for no limit." default:"0" placeholder:"ROWS"`
+	ActivityAge     time.Duration `help:"Delete activities that are older; 0 keeps them." default:"0s" placeholder:"TIME"`
+	Activities      int           `help:"Delete the oldest activities beyond this number; 0 for no limit." default:"0" placeholder:"ROWS"`
+}
+
+func (f retentionFlags) retention() (belfry.Retention, error) {
+	for name, negative := range map[string]bool{
+		"message-age":       f.MessageAge < 0,
+		"messages":          f.Messages < 0,
+		"messages-per-user": f.MessagesPerUser < 0,
+		"activity-age":      f.ActivityAge < 0,
+		"activities":        f.Activities < 0,
+	} {
+		if negative {
+			return belfry.Retention{}, fmt.Errorf("retention.%s is negative; 0 means no limit", name)
+		}
+	}
+	return belfry.Retention(f), nil
 }
 
 type socketFlags struct {
@@ -155,6 +180,10 @@ func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, erro
 	if err != nil {
 		return server.Options{}, err
 	}
+	retention, err := f.Retention.retention()
+	if err != nil {
+		return server.Options{}, err
+	}
 	return server.Options{
 		PushListen:    f.PushListen,
 		Path:          f.Path,
@@ -165,6 +194,7 @@ func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, erro
 		Zone:          zone,
 		Grace:         max(f.Presence.Grace, time.Millisecond),
 		ReplayLimit:   f.ReplayLimit,
+		Retention:     retention,
 		PingInterval:  f.Socket.PingInterval,
 		PingTimeout:   f.Socket.PingTimeout,
 		MaxPayload:    f.Socket.MaxPayload,

@@ -23,6 +23,7 @@ type byType = map[belfry.MessageType]int
 // TestStore runs the contract of [belfry.Store]. Every call of open returns an
 // empty store, which it closes when its t ends.
 func TestStore(t *testing.T, open func(t *testing.T) belfry.Store) {
+	run(t, open, retentionTests)
 	run(t, open, map[string]func(*testing.T, *fixture){
 		"an empty store has nothing for anybody":                    testEmpty,
 		"a message comes back as it was stored":                     testMessageFields,
