@@ -25,6 +25,38 @@ func refuse(err error) refusal {
 	return refusal{Error: eventError{belfry.ErrorCode(err), belfry.ErrorMessage(err)}}
 }
 
+// statusOf is how an error looks over HTTP.
+func statusOf(code belfry.Code) int {
+	switch code {
+	case belfry.ErrInvalid:
+		return http.StatusUnprocessableEntity
+	case belfry.ErrUnauthorized:
+		return http.StatusUnauthorized
+	case belfry.ErrNotFound:
+		return http.StatusNotFound
+	case belfry.ErrConflict:
+		return http.StatusConflict
+	case belfry.ErrLimited:
+		return http.StatusTooManyRequests
+	case belfry.ErrUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// codeOf is the code for a status that HTTP itself asked for.
+func codeOf(status int) belfry.Code {
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return belfry.ErrUnauthorized
+	case status == http.StatusNotFound:
+		return belfry.ErrNotFound
+	case status >= http.StatusInternalServerError:
+		return belfry.ErrInternal
+	}
+	return belfry.ErrInvalid
+}
+
 // logFailure notes what a caller was refused: faults of belfry's own and of what
 // it needs loudly, those of callers quietly.
 func logFailure(ctx context.Context, log *slog.Logger, what string, err error, attrs ...any) {

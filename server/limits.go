@@ -16,7 +16,8 @@ type Limits struct {
 	// people of a large office share one address.
 	Pages int
 	// Handshakes is how many connections per second an address may begin, with
-	// bursts of ten times that; 0 means 200.
+	// bursts of ten times that; 0 means 200. A request of the REST API counts as
+	// one.
 	Handshakes float64
 }
 
@@ -113,6 +114,17 @@ func (l *limiter) mayBegin(address string) bool {
 	defer l.mu.Unlock()
 	v := l.visitor(network)
 	return v.pages < l.limits.Pages && v.handshakes.Allow()
+}
+
+// mayAsk reports whether an address may make one more request of the REST API.
+func (l *limiter) mayAsk(address string) bool {
+	network, counted := networkOf(address)
+	if !counted {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.visitor(network).handshakes.Allow()
 }
 
 // enter counts a page in and reports whether its address may have it. leave must

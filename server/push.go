@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"belfry"
-	"belfry/auth"
 )
 
 // A pushHandler is the push endpoint of the article: POST or GET, fields from
@@ -17,11 +16,9 @@ import (
 // its callers look at.
 type pushHandler struct {
 	service *belfry.Service
-	key     auth.Key
-	// open lets callers on this machine push without the key.
-	open bool
-	zone *time.Location
-	log  *slog.Logger
+	keys    keyCheck
+	zone    *time.Location
+	log     *slog.Logger
 }
 
 // The answers.
@@ -68,7 +65,7 @@ func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Recei
 	if err != nil {
 		return belfry.Receipt{}, err
 	}
-	if err := h.authorize(r, f); err != nil {
+	if err := h.keys.authorize(r, f.get("token")); err != nil {
 		return belfry.Receipt{}, err
 	}
 	store, err := storeField(f)
@@ -85,30 +82,6 @@ func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Recei
 		return h.publish(r.Context(), f, opt)
 	}
 	return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "action must be message or dynamic, or type must be publish")
-}
-
-// authorize asks for the key, except of callers on this machine where that is
-// configured. A browser is no such caller: any page that it shows could make it push.
-func (h *pushHandler) authorize(r *http.Request, f fields) error {
-	shown := f.get("token")
-	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		shown = strings.TrimSpace(bearer)
-	}
-	switch {
-	case h.key.Matches(shown):
-		return nil
-	case shown != "":
-		return belfry.Errorf(belfry.ErrUnauthorized, "the key is wrong")
-	case h.open && fromThisMachine(r) && !fromBrowser(r.Header):
-		return nil
-	}
-	return belfry.Errorf(belfry.ErrUnauthorized, "the key is missing: send it as token or as Authorization: Bearer")
-}
-
-// fromBrowser reports whether a page made its browser send the request (Fetch
-// Standard, "Origin header"; Fetch Metadata Request Headers).
-func fromBrowser(h http.Header) bool {
-	return h.Get("Origin") != "" || h.Get("Sec-Fetch-Site") != ""
 }
 
 func (h *pushHandler) message(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {

@@ -378,7 +378,7 @@ func TestOpenPushIsRefusedToOtherMachines(t *testing.T) {
 	for _, address := range []string{"203.0.113.9:1234", "[2001:db8::1]:1234", "192.168.1.5:80", ""} {
 		req := newRequest(t, "POST", "http://127.0.0.1/?"+strings.TrimPrefix(toOne, withKey+"&"), "", "")
 		req.RemoteAddr = address
-		if err := f.Server.push.authorize(req, fields{}); err == nil {
+		if err := f.Server.push.keys.authorize(req, ""); err == nil {
 			t.Errorf("a caller from %q needs no key", address)
 		}
 	}

@@ -11,6 +11,9 @@ func (s *Server) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(s.options.Path, s.limits.handshakesOf(markForeignHosts(s.sockets)))
 	mux.Handle("GET "+s.options.Path+web.ClientFile, clientScript())
+	personal := s.rest.sharing(s.rest.forPages(s.rest.personal()))
+	mux.Handle("/v1/", personal)
+	mux.Handle("/docs", personal)
 	mux.HandleFunc("GET /healthz", s.health)
 	if s.demo != nil {
 		mux.Handle("GET /demo/", http.StripPrefix("/demo/", demoPages()))
@@ -25,6 +28,9 @@ func (s *Server) publicRoutes() http.Handler {
 func (s *Server) pushRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.push)
+	backend := s.rest.forBackends(s.rest.backend())
+	mux.Handle("/v1/", backend)
+	mux.Handle("/docs", backend)
 	mux.HandleFunc("GET /healthz", s.health)
 	return mux
 }

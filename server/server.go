@@ -117,6 +117,7 @@ type Server struct {
 	presence *belfry.MemoryPresence
 	janitor  *belfry.Janitor // nil before Start
 	push     *pushHandler
+	rest     *rest
 	limits   *limiter
 	demo     *demo // nil unless Options.Demo
 	stopping atomic.Bool
@@ -170,7 +171,9 @@ func New(options Options) (*Server, error) {
 		log:     o.Logger,
 	}
 	gateway.attach(pages)
-	s.push = &pushHandler{service: s.service, key: o.PushKey, open: o.OpenPush, zone: o.Zone, log: o.Logger}
+	keys := keyCheck{key: o.PushKey, open: o.OpenPush}
+	s.push = &pushHandler{service: s.service, keys: keys, zone: o.Zone, log: o.Logger}
+	s.rest = &rest{service: s.service, tokens: o.Tokens, keys: keys, origins: origins, limits: s.limits, log: o.Logger}
 	return s, nil
 }
 
