@@ -14,9 +14,12 @@ type PushOptions struct {
 
 // A Receipt tells the truth about a push.
 type Receipt struct {
-	IDs    []ID // one for each receiver, in the order given, without repetitions
-	Stored bool
-	Pages  int // how many pages it was queued for, all receivers together
+	IDs []ID // one for each receiver
+	// Receivers are those of the messages, in the order given, without
+	// repetitions; none of an activity or of a text to everybody.
+	Receivers []UserID
+	Stored    bool
+	Pages     int // how many pages it was queued for, all receivers together
 }
 
 // PushMessage sends draft to every receiver: it checks it, stores one message for
@@ -56,7 +59,7 @@ func (s *Service) PushMessage(ctx context.Context, draft Message, receivers []Us
 	}
 	ctx = context.WithoutCancel(ctx)
 	pages := group.land(func(i int) int { return s.deliver(ctx, &messages[i], !opt.Transient) })
-	receipt := Receipt{IDs: make([]ID, len(messages)), Stored: !opt.Transient, Pages: pages}
+	receipt := Receipt{IDs: make([]ID, len(messages)), Receivers: to, Stored: !opt.Transient, Pages: pages}
 	for i := range messages {
 		receipt.IDs[i] = messages[i].ID
 	}

@@ -105,49 +105,41 @@ func (l *limiter) handshakesOf(next http.Handler) http.Handler {
 	})
 }
 
+// mayBegin reports whether an address may begin one more connection.
 func (l *limiter) mayBegin(address string) bool {
-	network, counted := networkOf(address)
-	if !counted {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	v := l.visitor(network)
-	return v.pages < l.limits.Pages && v.handshakes.Allow()
+	return l.count(address, func(v *visitor) bool { return v.pages < l.limits.Pages && v.handshakes.Allow() })
 }
 
 // mayAsk reports whether an address may make one more request of the REST API.
 func (l *limiter) mayAsk(address string) bool {
-	network, counted := networkOf(address)
-	if !counted {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.visitor(network).handshakes.Allow()
+	return l.count(address, func(v *visitor) bool { return v.handshakes.Allow() })
 }
 
 // enter counts a page in and reports whether its address may have it. leave must
 // follow in either case.
 func (l *limiter) enter(address string) bool {
+	return l.count(address, func(v *visitor) bool {
+		v.pages++
+		return v.pages <= l.limits.Pages
+	})
+}
+
+// leave counts a page out.
+func (l *limiter) leave(address string) {
+	l.count(address, func(v *visitor) bool {
+		v.pages--
+		return true
+	})
+}
+
+// count asks the record of an address, under the lock. Where nothing is counted
+// everything is allowed.
+func (l *limiter) count(address string, ask func(*visitor) bool) bool {
 	network, counted := networkOf(address)
 	if !counted {
 		return true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := l.visitor(network)
-	v.pages++
-	return v.pages <= l.limits.Pages
-}
-
-// leave counts a page out.
-func (l *limiter) leave(address string) {
-	network, counted := networkOf(address)
-	if !counted {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.visitor(network).pages--
+	return ask(l.visitor(network))
 }

@@ -40,18 +40,9 @@ type messageReceipt struct {
 
 func (a *rest) pushMessage(ctx context.Context, in *struct{ Body messageDraft }) (*struct{ Body messageReceipt }, error) {
 	d := &in.Body
-	// The ids in a receipt follow the receivers as the rules see them.
-	var receivers []belfry.UserID
-	seen := make(map[belfry.UserID]bool, len(d.Receivers))
-	for _, r := range d.Receivers {
-		id, err := belfry.ParseID("receivers", string(r))
-		if err != nil {
-			return nil, err
-		}
-		if uid := belfry.UserID(id); !seen[uid] {
-			seen[uid] = true
-			receivers = append(receivers, uid)
-		}
+	receivers := make([]belfry.UserID, len(d.Receivers))
+	for i, uid := range d.Receivers {
+		receivers[i] = belfry.UserID(uid)
 	}
 	receipt, err := a.service.PushMessage(ctx, belfry.Message{
 		Company: belfry.CompanyID(d.CompanyID), SenderID: string(d.SenderID), Sender: d.Sender, Portrait: d.Portrait,
@@ -61,9 +52,9 @@ func (a *rest) pushMessage(ctx context.Context, in *struct{ Body messageDraft })
 		return nil, err
 	}
 	out := &struct{ Body messageReceipt }{messageReceipt{
-		Messages: make([]sentMessage, len(receivers)), Pages: receipt.Pages, Stored: receipt.Stored,
+		Messages: make([]sentMessage, len(receipt.IDs)), Pages: receipt.Pages, Stored: receipt.Stored,
 	}}
-	for i, uid := range receivers {
+	for i, uid := range receipt.Receivers {
 		out.Body.Messages[i] = sentMessage{receipt.IDs[i].String(), string(uid)}
 	}
 	return out, nil
