@@ -121,15 +121,15 @@ func (d *demo) createTask(w http.ResponseWriter, r *http.Request) {
 // people returns who creates the task and for whom. Only a colleague can be
 // given one.
 func (d *demo) people(task newTask) (operator, assignee demoUser, err error) {
-	who, err := d.tokens.Verify(task.As)
+	claims, err := d.tokens.Verify(task.As)
 	if err != nil {
 		return operator, assignee, err
 	}
 	for _, u := range demoUsers {
-		if u.CompanyID != string(who.Company) {
+		if u.CompanyID != string(claims.Who.Company) {
 			continue
 		}
-		if u.UID == string(who.User) {
+		if u.UID == string(claims.Who.User) {
 			operator = u
 		}
 		if u.UID == task.Assignee {

@@ -82,8 +82,8 @@ func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (belfry.Ident
 		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "format must be html or text")
 	}
 	if a.Token != "" {
-		who, err := l.tokens.Verify(a.Token)
-		return who, f, err
+		claims, err := l.tokens.Verify(a.Token)
+		return claims.Who, f, err
 	}
 	if !l.insecureAllowed(h) {
 		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrUnauthorized, "%s", l.needsToken())

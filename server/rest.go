@@ -136,12 +136,12 @@ func (a *rest) forPages(next http.Handler) http.Handler {
 				a.refuse(w, r, belfry.Errorf(belfry.ErrUnauthorized, "the token is missing: send it as Authorization: Bearer"))
 				return
 			}
-			who, err := a.tokens.Verify(token)
+			claims, err := a.tokens.Verify(token)
 			if err != nil {
 				a.refuse(w, r, err)
 				return
 			}
-			r = r.WithContext(context.WithValue(r.Context(), identityKey{}, who))
+			r = r.WithContext(context.WithValue(r.Context(), identityKey{}, claims.Who))
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -52,7 +52,7 @@ func (b *lockedBuffer) String() string {
 // backends need the key.
 func start(t testing.TB, alter ...func(*Options)) *fixture {
 	t.Helper()
-	tokens, err := auth.NewTokens(auth.Secret(strings.Repeat("s", auth.MinSecretBytes)))
+	tokens, err := auth.NewTokens(auth.TokenOptions{Secret: auth.Secret(strings.Repeat("s", auth.MinSecretBytes))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,13 +51,13 @@ func TestATokenIsValidForWhomItNames(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			tokens, err := auth.NewTokens(secret)
+			tokens, err := auth.NewTokens(auth.TokenOptions{Secret: secret})
 			if err != nil {
 				t.Fatal(err)
 			}
-			who, err := tokens.Verify(strings.TrimSpace(out))
-			if err != nil || who != (belfry.Identity{User: "7", Company: "acme"}) {
-				t.Errorf("the token speaks for %+v, %v", who, err)
+			claims, err := tokens.Verify(strings.TrimSpace(out))
+			if err != nil || claims.Who != (belfry.Identity{User: "7", Company: "acme"}) {
+				t.Errorf("the token speaks for %+v, %v", claims.Who, err)
 			}
 		})
 	}

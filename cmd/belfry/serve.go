@@ -215,7 +215,7 @@ func (f tokenFlags) tokens(dir string) (*auth.Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	return auth.NewTokens(secret)
+	return auth.NewTokens(auth.TokenOptions{Secret: secret})
 }
 
 // secretOr returns the secret that is set, or the one in the file.
