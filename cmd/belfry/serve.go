@@ -47,12 +47,17 @@ type serverFlags struct {
 type authFlags struct {
 	InsecureLogin string      `help:"From where pages log in with {uid, companyID} and no token: off, loopback or anywhere. With --dev the default is loopback." enum:",off,loopback,anywhere" default:""`
 	PushKey       auth.Secret `help:"Key of backends. Default: made once, in the data directory." placeholder:"KEY"`
+	PublicKeys    string      `help:"PEM file of public keys or certificates whose tokens are taken beside those of the secret: RSA (RS256), P-256 (ES256), Ed25519 (EdDSA)." type:"path" placeholder:"FILE"`
+	JWKS          string      `help:"URL of a JWK Set with more such keys; https, or http on loopback." placeholder:"URL"`
 	tokenFlags    `embed:""`
 }
 
 // tokenFlags are what signing and checking login tokens need.
 type tokenFlags struct {
-	TokenSecret auth.Secret `help:"Secret of login tokens (HS256), at least 32 bytes. Better in the environment or the file than here. Default: made once, in the data directory." placeholder:"SECRET"`
+	TokenSecret  auth.Secret `help:"Secret of login tokens (HS256), at least 32 bytes. Better in the environment or the file than here. Default: made once, in the data directory." placeholder:"SECRET"`
+	CompanyClaim string      `help:"Claim of login tokens with the company. Default: company." default:"company" placeholder:"NAME"`
+	Issuer       string      `help:"What the claim iss of login tokens must be. Default: anything." placeholder:"NAME"`
+	Audience     string      `help:"What the claim aud of login tokens must contain. Default: anything." placeholder:"NAME"`
 }
 
 type presenceFlags struct {
@@ -137,6 +142,7 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 	if err != nil {
 		return err
 	}
+	defer options.Tokens.Close()
 	store, err := sqlite.Open(ctx, dir, sqlite.Options{Logger: log})
 	if err != nil {
 		return err
@@ -172,15 +178,15 @@ func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, erro
 	if err != nil {
 		return server.Options{}, fmt.Errorf("zone: %w", err)
 	}
-	tokens, err := f.Auth.tokens(dir)
-	if err != nil {
-		return server.Options{}, err
-	}
 	key, err := secretOr(f.Auth.PushKey, dir, pushKeyFile)
 	if err != nil {
 		return server.Options{}, err
 	}
 	retention, err := f.Retention.retention()
+	if err != nil {
+		return server.Options{}, err
+	}
+	tokens, err := f.Auth.tokens(dir, log) // last, because they must be closed
 	if err != nil {
 		return server.Options{}, err
 	}
@@ -210,12 +216,31 @@ const (
 	pushKeyFile     = "push.key"
 )
 
-func (f tokenFlags) tokens(dir string) (*auth.Tokens, error) {
-	secret, err := secretOr(f.TokenSecret, dir, tokenSecretFile)
+// tokens are those of a server. It has a secret also where it has public keys:
+// it signs tokens for backends and statements for recovery.
+func (f authFlags) tokens(dir string, log *slog.Logger) (*auth.Tokens, error) {
+	options, err := f.tokenOptions(dir)
 	if err != nil {
 		return nil, err
 	}
-	return auth.NewTokens(auth.TokenOptions{Secret: secret})
+	if f.PublicKeys != "" {
+		if options.Keys, err = auth.LoadPublicKeys(f.PublicKeys); err != nil {
+			return nil, err
+		}
+	}
+	options.JWKS = f.JWKS
+	options.Logger = log
+	return auth.NewTokens(options)
+}
+
+func (f tokenFlags) tokenOptions(dir string) (auth.TokenOptions, error) {
+	secret, err := secretOr(f.TokenSecret, dir, tokenSecretFile)
+	return auth.TokenOptions{
+		Secret:       secret,
+		CompanyClaim: f.CompanyClaim,
+		Issuer:       f.Issuer,
+		Audience:     f.Audience,
+	}, err
 }
 
 // secretOr returns the secret that is set, or the one in the file.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"belfry"
+	"belfry/auth"
 )
 
 // A tokenCmd signs a token with the secret that serve uses.
@@ -25,7 +26,11 @@ func (c *tokenCmd) Run(out *surroundings) error {
 	if c.TTL <= 0 {
 		return fmt.Errorf("ttl must be longer than nothing")
 	}
-	tokens, err := c.Auth.tokens(c.Data)
+	options, err := c.Auth.tokenOptions(c.Data)
+	if err != nil {
+		return err
+	}
+	tokens, err := auth.NewTokens(options)
 	if err != nil {
 		return err
 	}
