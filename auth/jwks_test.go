@@ -297,6 +297,44 @@ func TestAnswersThatChangeNothing(t *testing.T) {
 	})
 }
 
+// An endlessBody counts what is read of it.
+type endlessBody struct{ read int }
+
+func (b *endlessBody) Read(p []byte) (int, error) {
+	b.read += len(p)
+	return len(p), nil
+}
+
+func (b *endlessBody) Close() error { return nil }
+
+// RoundTrip implements [http.RoundTripper].
+func (b *endlessBody) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: b, Request: r}, nil
+}
+
+func TestAnAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
+	body := &endlessBody{}
+	s, err := newKeySource("https://login.example.com/", body, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.keys(keyName{algEdDSA, "a"})
+	s.close()
+	if belfry.ErrorCode(err) != belfry.ErrUnavailable || body.read > 2*fetchBytes {
+		t.Errorf("%d bytes read; %v", body.read, err)
+	}
+}
+
+// The fetch of every ten minutes may fall on the moment of a token that asks.
+func TestAFetchThatIsDueAnswersATokenThatAsksJustThen(t *testing.T) {
+	s := &keySource{wake: make(chan struct{}, 1)}
+	_, asked, _ := s.look(keyName{algEdDSA, "a"})
+	s.takeOff()
+	if asked == nil || s.flight != asked || len(s.wake) != 0 {
+		t.Error("the token waits for another fetch, or one more follows")
+	}
+}
+
 func TestCloseEndsFetchingAndWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newSigner("a"), newSigner("b")
