@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// census counts what a registry still holds.
+// census counts what a registry still holds, ids that are taken included.
 func (r *registry) census() (rooms, sockets int) {
 	for i := range r.shards {
 		r.shards[i].mu.RLock()
 		rooms += len(r.shards[i].rooms)
-		sockets += len(r.shards[i].sockets)
+		sockets += len(r.shards[i].sockets) + len(r.shards[i].passing)
 		r.shards[i].mu.RUnlock()
 	}
 	return rooms, sockets
