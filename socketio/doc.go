@@ -50,6 +50,8 @@
 //     Only events that ask for an acknowledgement change no offset.
 //   - [Socket.Recovery], in a middleware, says what the client came back with,
 //     and [Socket.Resume] makes the socket go on in the place of the earlier one.
+//   - [Socket.Hold] and [Socket.Release] keep broadcasts aside while the client is
+//     sent what it has missed.
 //
 // # What is refused
 //

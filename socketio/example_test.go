@@ -107,6 +107,7 @@ func ExampleSocket_Resume() {
 	news := []string{"first", "second"} // a log; the offset is a place in it
 	n := socketio.NewServer(socketio.Options{}).Of("/")
 	n.Use(func(s *socketio.Socket) error {
+		s.Hold() // what is broadcast from here on waits
 		pid, _, ok := s.Recovery()
 		if id, known := strings.CutPrefix(pid, "signed "); ok && known {
 			s.Resume(id, pid)
@@ -116,6 +117,7 @@ func ExampleSocket_Resume() {
 		return s.Join("readers")
 	})
 	n.OnConnect(func(s *socketio.Socket) {
+		defer s.Release()
 		if !s.Recovered() {
 			return
 		}

@@ -160,6 +160,14 @@ func (r *registry) leave(name string, s *Socket) {
 	}
 }
 
+// settle waits for the broadcasts to a room that are under way. Those that start
+// later see what happened before the call.
+func (r *registry) settle(name string) {
+	sh := r.shard(name)
+	sh.mu.Lock() // a broadcast has the read lock as long as it lasts
+	defer sh.mu.Unlock()
+}
+
 // size returns the number of sockets in a room.
 func (r *registry) size(name string) int {
 	sh := r.shard(name)

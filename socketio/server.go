@@ -82,6 +82,7 @@ type AllowFunc func(name string, h *engineio.Handshake, auth json.RawMessage) er
 func NewServer(options Options) *Server {
 	s := &Server{options: options.withDefaults(), namespaces: make(map[string]*Namespace)}
 	s.engine = engineio.NewServer(s.options.Engine, s.open)
+	s.options.Engine = s.engine.Options()
 	s.Of("/")
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"belfry/engineio"
 )
@@ -23,6 +24,7 @@ const (
 type Socket struct {
 	namespace *Namespace
 	conn      *conn
+	held      atomic.Pointer[held] // nil unless Hold
 	id        string
 	auth      string
 
@@ -146,6 +148,9 @@ func (s *Socket) close() (waiting []ackFunc, ok bool) {
 	rooms, acks := s.rooms, s.acks
 	s.acks = nil
 	s.mu.Unlock()
+	if h := s.held.Load(); h != nil {
+		h.drop()
+	}
 	for _, room := range rooms {
 		s.namespace.registry.leave(room, s)
 	}
