@@ -65,6 +65,10 @@ func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
 // now is the time since the server was made, from the monotonic clock.
 func (s *Server) now() time.Duration { return time.Since(s.start) }
 
+// Options returns the options in effect: those of NewServer, with the defaults in
+// the place of zeros.
+func (s *Server) Options() Options { return s.options }
+
 // Len returns the number of open sessions.
 func (s *Server) Len() int { return int(s.count.Load()) }
 

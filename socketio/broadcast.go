@@ -29,8 +29,8 @@ func (b Broadcast) Except(rooms ...string) Broadcast {
 	return b
 }
 
-// Emit sends an event and returns for how many sockets it was queued. Nil,
-// strings, numbers, bools and [json.RawMessage] become JSON, and so does all else
+// Emit sends an event and returns for how many sockets it was queued, or kept
+// where they are held; see [Socket.Hold]. Nil, strings, numbers, bools and [json.RawMessage] become JSON, and so does all else
 // that encoding/json encodes. A []byte or [Binary], also inside a map[string]any
 // or []any, becomes an attachment. Where there is no socket the arguments are not
 // encoded, and an error in them is not noticed.
@@ -50,7 +50,7 @@ func (b Broadcast) Emit(event string, args ...any) (sockets int, err error) {
 		if *f == nil {
 			*f = e.frame(s.conn.revision, packetEvent, n.name, noAck)
 		}
-		if s.conn.session.Send(*f) {
+		if s.deliver(*f) {
 			sockets++
 		}
 	})

@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/url"
 	"runtime/debug"
@@ -22,6 +21,7 @@ const (
 	ReasonServerDisconnect Reason = "server namespace disconnect" // Socket.Disconnect
 	ReasonParseError              = engineio.ReasonParseError     // the client broke the protocol
 	ReasonNoNamespace      Reason = "no namespace joined"         // Options.ConnectTimeout
+	ReasonReplaced         Reason = "session taken over"          // Socket.Resume, of another socket
 )
 
 // A conn is one connection with the sockets it carries, one a namespace. It
@@ -77,7 +77,7 @@ func (s *Server) open(session *engineio.Session) engineio.Receiver {
 	return c
 }
 
-var noAuth = json.RawMessage("{}")
+const noAuth = "{}"
 
 // openMain connects "/". If the application panics, the session is refused and
 // so nobody would tell of its end.
@@ -240,7 +240,7 @@ func (c *conn) connectRequest(p *packet, known bool) error {
 	case len(p.query) > 0:
 		auth = authOfQuery(string(p.query))
 	case p.payload != nil && c.revision >= 5:
-		auth = bytes.Clone(p.payload)
+		auth = string(p.payload)
 	}
 	name := string(p.namespace)
 	if c.revision < 5 {
@@ -256,7 +256,7 @@ func (c *conn) connectRequest(p *packet, known bool) error {
 
 // authOfQuery is the auth payload of a client of revision 4, which can only add
 // a query to the name of a namespace. The last of several values counts.
-func authOfQuery(query string) json.RawMessage {
+func authOfQuery(query string) string {
 	values, err := url.ParseQuery(query)
 	if err != nil || len(values) == 0 {
 		return noAuth
@@ -269,13 +269,15 @@ func authOfQuery(query string) json.RawMessage {
 	if err != nil {
 		return noAuth
 	}
-	return auth
+	return string(auth)
 }
 
 // connect lets the client into a namespace, or tells it why not. The middleware
 // runs at once, the rest by serial, which puts it in the order of the
-// connection's handlers.
-func (c *conn) connect(name string, auth json.RawMessage, serial func(func())) {
+// connection's handlers. Between the two a socket that resumes waits for the
+// earlier one, without run: connections that take over from each other would
+// block each other with it.
+func (c *conn) connect(name, auth string, serial func(func())) {
 	n, err := c.server.enter(name, c.session.Handshake(), auth)
 	if err != nil {
 		c.refuse(name, err)
@@ -293,37 +295,48 @@ func (c *conn) connect(name string, auth json.RawMessage, serial func(func())) {
 		c.refuse(name, err)
 		return
 	}
-	serial(func() {
-		if connected = c.enrol(s); !connected {
-			return
+	for again := true; again; {
+		if again = false; s.Recovered() && !c.hasEnded() {
+			s.takeOver()
 		}
-		for _, f := range handlers.onConnect {
-			f(s)
-		}
-	})
+		serial(func() {
+			if connected, again = c.enrol(s); !connected {
+				return
+			}
+			for _, f := range handlers.onConnect {
+				f(s)
+			}
+		})
+	}
 }
 
 // inline is the serial of connect for a caller that holds run.
 func inline(f func()) { f() }
 
-// enrol connects a socket that has been accepted. It reports false if the
-// connection has ended.
-func (c *conn) enrol(s *Socket) bool {
-	c.mu.Lock()
-	closed := c.closed
-	c.mu.Unlock()
-	if closed {
-		return false
+// enrol connects a socket that has been accepted. It does not if the connection
+// has ended, nor if the id that the socket resumes is taken, by yet another one.
+func (c *conn) enrol(s *Socket) (connected, taken bool) {
+	if c.hasEnded() {
+		return false, false
 	}
-	c.place(member{name: s.namespace.name, socket: s})
-	if !s.connect() {
-		c.remove(s.namespace.name)
-		return false
-	}
-	if c.timer != nil {
+	name := s.namespace.name
+	c.place(member{name: name, socket: s})
+	connected, taken = s.connect()
+	switch {
+	case taken:
+		c.place(member{name: name, connecting: true})
+	case !connected:
+		c.remove(name)
+	case c.timer != nil:
 		c.timer.Stop()
 	}
-	return true
+	return connected, taken
+}
+
+func (c *conn) hasEnded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 func (c *conn) refuse(name string, err error) {
@@ -351,15 +364,16 @@ func (c *conn) remove(name string) {
 	c.members = slices.DeleteFunc(c.members, func(m member) bool { return m.name == name })
 }
 
-// depart closes a socket and notes that its owner is to be told. It reports
-// false if the socket is not connected.
+// depart closes a socket and notes that its owner is to be told, both in one
+// step: whoever finds the socket closed and then has run knows that its owner has
+// been told, or tells it. It reports false if the socket is not connected.
 func (c *conn) depart(s *Socket, reason Reason) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	acks, ok := s.close()
 	if !ok {
 		return false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i := range c.members {
 		if c.members[i].socket == s {
 			c.members[i].socket = nil
@@ -389,6 +403,7 @@ func tellAll(left []departure) {
 func (d *departure) tell() {
 	n := d.socket.namespace
 	defer n.server.leave(n)
+	defer n.registry.free(d.socket)
 	for _, f := range d.acks {
 		f(Args{}, ErrNotConnected)
 	}

@@ -35,6 +35,24 @@
 // revision among the receivers. All receivers share these immutable frames, so
 // the number of allocations does not depend on the number of receivers.
 //
+// # Recovery
+//
+// A client from 4.6 on whose connection broke can go on where it was
+// ("Connection state recovery" of the Socket.IO documentation, revision 5 only).
+// The application makes the two strings that this takes and judges them when they
+// come back; the package only carries them:
+//
+//   - [Socket.Offer], in a middleware, gives the client a pid.
+//   - From then on the client takes the last argument of every event as its
+//     offset, whatever the event is for, if that is a string. Where there are no
+//     arguments it takes the event's name. So an application that offers pids
+//     ends every event with an offset, or with an argument that is no string.
+//     Only events that ask for an acknowledgement change no offset.
+//   - [Socket.Recovery], in a middleware, says what the client came back with,
+//     and [Socket.Resume] makes the socket go on in the place of the earlier one.
+//   - [Socket.Hold] and [Socket.Release] keep broadcasts aside while the client is
+//     sent what it has missed.
+//
 // # What is refused
 //
 // A client that breaks the protocol is disconnected with the reason

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"belfry/engineio"
@@ -96,5 +98,38 @@ func ExampleSocket_EmitWithAck() {
 				log.Print(answer)
 			}
 		}()
+	})
+}
+
+// A client whose connection broke goes on where it was. The pid says which
+// socket it had; a real one is signed, so that nobody can make one up.
+func ExampleSocket_Resume() {
+	news := []string{"first", "second"} // a log; the offset is a place in it
+	n := socketio.NewServer(socketio.Options{}).Of("/")
+	n.Use(func(s *socketio.Socket) error {
+		s.Hold() // what is broadcast from here on waits
+		pid, _, ok := s.Recovery()
+		if id, known := strings.CutPrefix(pid, "signed "); ok && known {
+			s.Resume(id, pid)
+		} else {
+			s.Offer("signed " + s.ID())
+		}
+		return s.Join("readers")
+	})
+	n.OnConnect(func(s *socketio.Socket) {
+		defer s.Release()
+		if !s.Recovered() {
+			return
+		}
+		_, offset, _ := s.Recovery()
+		from, err := strconv.Atoi(offset)
+		if err != nil || from < 0 || from > len(news) {
+			from = 0
+		}
+		for i, text := range news[from:] {
+			if err := s.Emit("news", text, strconv.Itoa(from+i+1)); err != nil {
+				return
+			}
+		}
 	})
 }

@@ -57,8 +57,8 @@ func (n *Namespace) Sockets() iter.Seq[*Socket] { return n.broadcast().Sockets()
 func (n *Namespace) broadcast() Broadcast { return Broadcast{namespace: n} }
 
 // A Middleware decides whether a socket may connect. It may read the socket's
-// handshake and auth, set its data and join rooms; the socket cannot be
-// emitted to yet. An error refuses the connection: the client learns its
+// handshake and auth, set its data, join rooms, hold broadcasts, and offer or
+// resume a session; the socket cannot be emitted to yet. An error refuses the connection: the client learns its
 // text, or what a [*ConnectError] says.
 type Middleware func(*Socket) error
 

@@ -290,4 +290,40 @@ func FuzzDecodePacket(f *testing.F) {
 	})
 }
 
+// FuzzRecovery holds what is found in the payload of a CONNECT against what
+// encoding/json finds.
+func FuzzRecovery(f *testing.F) {
+	for _, seed := range []string{
+		`0{}`, `0{"pid":"p","offset":"o"}`, `0/n,{ "pid" : "p" , "offset" : 7 }`, `0{"pid":"p","pid":null}`, `0{"\u0070id":"\ud800"}`,
+		`0{"a":{"pid":"x"},"pid":["p"],"offset":"o"}`, `0 {"PID":"p"}`, `0{"pid":""}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := decodePacket(text, 5, 3, nil)
+		if err != nil || p.typ != packetConnect || p.payload == nil {
+			return
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(p.payload, &members); err != nil {
+			t.Fatalf("%q is no object: %v", p.payload, err)
+		}
+		find := func(name string, max int) string {
+			var s string
+			if json.Unmarshal(members[name], &s) != nil || len(s) > max {
+				return ""
+			}
+			return s
+		}
+		wantPID, wantOffset := find("pid", maxPIDLen), find("offset", maxOffsetLen)
+		if wantPID == "" {
+			wantOffset = ""
+		}
+		pid, offset, ok := recoveryIn(p.payload)
+		if pid != wantPID || offset != wantOffset || ok != (pid != "") {
+			t.Fatalf("%q has %q and %q, %v; want %q and %q", p.payload, pid, offset, ok, wantPID, wantOffset)
+		}
+	})
+}
+
 func rawJSON(s string) json.RawMessage { return json.RawMessage(s) }

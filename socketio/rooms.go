@@ -23,6 +23,9 @@ type shard struct {
 	mu      sync.RWMutex
 	rooms   map[string]*room   // never an empty room
 	sockets map[string]*Socket // by id
+	// passing has, by id, the sockets that are on their way in or out: their
+	// ids are neither to be found nor free.
+	passing map[string]*Socket
 }
 
 // A room lists its sockets. A large room has an index too, so that leaving it
@@ -48,22 +51,74 @@ func (r *registry) number(name string) int {
 
 func (r *registry) shard(name string) *shard { return &r.shards[r.number(name)] }
 
+// claim takes an id that has been another socket's for one that is about to be
+// added. It reports false while a socket has the id or the owner of the last one
+// that had it has not been told.
+func (r *registry) claim(s *Socket) bool {
+	sh := r.shard(s.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.sockets[s.id] != nil || sh.passing[s.id] != nil {
+		return false
+	}
+	sh.pass(s)
+	return true
+}
+
 // add makes a socket known by its id.
 func (r *registry) add(s *Socket) {
 	sh := r.shard(s.id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sh.passed(s)
 	if sh.sockets == nil {
 		sh.sockets = make(map[string]*Socket)
 	}
 	sh.sockets[s.id] = s
 }
 
+// remove makes a socket unknown. Its id stays taken until free.
 func (r *registry) remove(s *Socket) {
 	sh := r.shard(s.id)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	delete(sh.sockets, s.id)
+	if sh.sockets[s.id] == s {
+		delete(sh.sockets, s.id)
+		sh.pass(s)
+	}
+}
+
+// free gives back the id of a socket that has been claimed or removed.
+func (r *registry) free(s *Socket) {
+	sh := r.shard(s.id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.passed(s)
+}
+
+// owner returns the socket that has an id, connected or on its way in or out, or
+// nil if the id is free.
+func (r *registry) owner(id string) *Socket {
+	sh := r.shard(id)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if s := sh.sockets[id]; s != nil {
+		return s
+	}
+	return sh.passing[id]
+}
+
+func (sh *shard) pass(s *Socket) {
+	if sh.passing == nil {
+		sh.passing = make(map[string]*Socket)
+	}
+	sh.passing[s.id] = s
+}
+
+func (sh *shard) passed(s *Socket) {
+	if sh.passing[s.id] == s {
+		delete(sh.passing, s.id)
+	}
 }
 
 func (r *registry) socket(id string) *Socket {
@@ -103,6 +158,14 @@ func (r *registry) leave(name string, s *Socket) {
 	if rm.remove(s); len(rm.sockets) == 0 {
 		delete(sh.rooms, name)
 	}
+}
+
+// settle waits for the broadcasts to a room that are under way. Those that start
+// later see what happened before the call.
+func (r *registry) settle(name string) {
+	sh := r.shard(name)
+	sh.mu.Lock() // a broadcast has the read lock as long as it lasts
+	defer sh.mu.Unlock()
 }
 
 // size returns the number of sockets in a room.

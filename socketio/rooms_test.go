@@ -3,16 +3,18 @@ package socketio
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 )
 
-// census counts what a registry still holds.
+// census counts what a registry still holds, ids that are taken included.
 func (r *registry) census() (rooms, sockets int) {
 	for i := range r.shards {
 		r.shards[i].mu.RLock()
 		rooms += len(r.shards[i].rooms)
-		sockets += len(r.shards[i].sockets)
+		sockets += len(r.shards[i].sockets) + len(r.shards[i].passing)
 		r.shards[i].mu.RUnlock()
 	}
 	return rooms, sockets
@@ -101,4 +103,31 @@ func TestRoomsKeepTheirMembersThroughJoinsAndLeaves(t *testing.T) {
 		t.Errorf("%d rooms are left", rooms)
 	}
 	r.leave("room", all[0])
+}
+
+func TestHoldWaitsForTheBroadcastsThatAreUnderWay(t *testing.T) {
+	r := newRegistry()
+	for _, sel := range []selection{{}, {rooms: []string{"room"}}, {rooms: []string{"a"}}} {
+		s := &Socket{id: "a", namespace: &Namespace{registry: r}, state: stateConnected, rooms: []string{"room"}}
+		r.add(s)
+		r.join("room", s)
+		var over atomic.Bool
+		started := make(chan struct{})
+		go r.each(sel, func(s *Socket) {
+			close(started)
+			for s.held.Load() == nil {
+				runtime.Gosched()
+			}
+			for range 1000 { // gives Hold the time to return, if it does not wait
+				runtime.Gosched()
+			}
+			over.Store(true)
+		})
+		<-started
+		if s.Hold(); !over.Load() {
+			t.Errorf("Hold did not wait for a broadcast to %v", sel.rooms)
+		}
+		r.leave("room", s)
+		r.remove(s)
+	}
 }

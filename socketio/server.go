@@ -82,6 +82,7 @@ type AllowFunc func(name string, h *engineio.Handshake, auth json.RawMessage) er
 func NewServer(options Options) *Server {
 	s := &Server{options: options.withDefaults(), namespaces: make(map[string]*Namespace)}
 	s.engine = engineio.NewServer(s.options.Engine, s.open)
+	s.options.Engine = s.engine.Options()
 	s.Of("/")
 	return s
 }
@@ -139,7 +140,7 @@ var errInvalidNamespace = &ConnectError{Message: "Invalid namespace"}
 
 // enter finds the namespace for a client that connects, or makes a dynamic one.
 // Whoever got it calls leave when it is done with it.
-func (s *Server) enter(name string, h *engineio.Handshake, auth json.RawMessage) (*Namespace, error) {
+func (s *Server) enter(name string, h *engineio.Handshake, auth string) (*Namespace, error) {
 	if n := s.retain(name, nil); n != nil {
 		return n, nil
 	}
@@ -148,7 +149,7 @@ func (s *Server) enter(name string, h *engineio.Handshake, auth json.RawMessage)
 	s.mu.RUnlock()
 	var err error = errInvalidNamespace
 	for _, f := range families {
-		e := f.allow(name, h, auth)
+		e := f.allow(name, h, json.RawMessage(auth))
 		if e == nil {
 			return s.retain(name, f.handlers), nil
 		}

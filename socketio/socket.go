@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"belfry/engineio"
 )
@@ -23,17 +24,20 @@ const (
 type Socket struct {
 	namespace *Namespace
 	conn      *conn
+	held      atomic.Pointer[held] // nil unless Hold
 	id        string
-	auth      json.RawMessage
+	auth      string
 
-	mu    sync.Mutex
-	state socketState
-	data  any
-	rooms []string // without the one of its id
-	acks  *pendingAcks
+	mu        sync.Mutex
+	state     socketState
+	recovered bool
+	data      any
+	rooms     []string // without the one of its id
+	acks      *pendingAcks
+	pid       *string // for the answer to CONNECT, nil after it
 }
 
-func newSocket(c *conn, n *Namespace, auth json.RawMessage) *Socket {
+func newSocket(c *conn, n *Namespace, auth string) *Socket {
 	return &Socket{namespace: n, conn: c, id: c.newSocketID(n.name), auth: auth}
 }
 
@@ -68,7 +72,7 @@ func (s *Socket) Session() *engineio.Session { return s.conn.session }
 // Auth returns the JSON object that the client sent to connect, {} where it
 // sent none. A client of revision 4 sends one as the query of the namespace's
 // name: its values are strings.
-func (s *Socket) Auth() json.RawMessage { return s.auth }
+func (s *Socket) Auth() json.RawMessage { return json.RawMessage(s.auth) }
 
 // Revision returns the protocol revision of the client: 4 for clients 1.x and
 // 2.x, 5 for 3.x and 4.x.
@@ -96,28 +100,40 @@ func (s *Socket) SetData(v any) {
 }
 
 // connect answers the client's CONNECT and only then makes the socket known, so
-// that nothing can reach the client before the answer. It reports false if the
-// connection is closing.
-func (s *Socket) connect() bool {
-	var payload []byte
-	if s.conn.revision >= 5 {
-		// A session that could be recovered would have its "pid" here.
-		payload = append(appendString([]byte(`{"sid":`), s.id), '}')
-	}
-	frame := controlFrame(s.conn.revision, packetConnect, s.namespace.name, payload)
+// that nothing can reach the client before the answer. It does neither if the
+// connection is closing, or if the id that it resumes is taken.
+func (s *Socket) connect() (connected, taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.recovered && !s.namespace.registry.claim(s) {
+		return false, true
+	}
+	frame := controlFrame(s.conn.revision, packetConnect, s.namespace.name, s.answer())
 	if !s.conn.session.Send(frame.Alone()) {
 		s.state = stateClosed
-		return false
+		s.namespace.registry.free(s)
+		return false, false
 	}
-	s.state = stateConnected
+	s.state, s.pid = stateConnected, nil
 	s.namespace.count.Add(1)
 	s.namespace.registry.add(s)
 	for i, room := range s.rooms {
 		s.rooms[i] = s.namespace.registry.join(room, s)
 	}
-	return true
+	return true, false
+}
+
+// answer returns the payload that accepts a CONNECT (Socket.IO protocol,
+// "Connection to a namespace"; the "pid" is that of connection state recovery).
+func (s *Socket) answer() []byte {
+	if s.conn.revision < 5 {
+		return nil
+	}
+	b := appendString([]byte(`{"sid":`), s.id)
+	if s.pid != nil {
+		b = appendString(append(b, `,"pid":`...), *s.pid)
+	}
+	return append(b, '}')
 }
 
 // close takes the socket out of everything that knows it and returns what waits
@@ -132,6 +148,9 @@ func (s *Socket) close() (waiting []ackFunc, ok bool) {
 	rooms, acks := s.rooms, s.acks
 	s.acks = nil
 	s.mu.Unlock()
+	if h := s.held.Load(); h != nil {
+		h.drop()
+	}
 	for _, room := range rooms {
 		s.namespace.registry.leave(room, s)
 	}

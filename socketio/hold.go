@@ -1,0 +1,109 @@
+package socketio
+
+import (
+	"sync"
+
+	"belfry/engineio"
+)
+
+// held is what is kept of the broadcasts to a socket.
+type held struct {
+	mu     sync.Mutex
+	state  heldState
+	frames []*engineio.Frame
+	size   int // bytes of the frames
+}
+
+type heldState uint8
+
+const (
+	heldKeeping heldState = iota
+	heldReleased
+	heldDropped // the socket is closed: nothing may follow what the client will not get
+)
+
+// Hold keeps broadcasts to the socket aside, in their order, until Release. What
+// is emitted to the socket itself, and acknowledgements, are sent at once. So a
+// client can be told what it has missed while what happens meanwhile waits.
+//
+// When Hold returns, all broadcasts that are not kept are queued for the client:
+// it waits for those that are under way in the socket's rooms, milliseconds where
+// they have many thousands of receivers. In a middleware it keeps every broadcast
+// from the first on. Calls do not nest: one Release ends any number of Holds.
+//
+// What is kept is bounded as the queue of the connection is: where
+// engineio.Options.MaxQueue bytes wait, one more broadcast closes the connection
+// with [engineio.ReasonTooSlow]. It is dropped when the socket is disconnected.
+func (s *Socket) Hold() {
+	s.mu.Lock()
+	if s.state == stateClosed {
+		s.mu.Unlock()
+		return
+	}
+	s.held.CompareAndSwap(nil, new(held))
+	connected := s.state == stateConnected
+	s.mu.Unlock()
+	if !connected {
+		return // broadcasts cannot reach it yet
+	}
+	// Those that have not seen that the socket is held hold a lock of a room. The
+	// rooms that are joined from here on are those of sockets that are held.
+	for _, room := range append(s.Rooms(), s.id) {
+		s.namespace.registry.settle(room)
+	}
+}
+
+// Release queues for the client what Hold has kept, in its order, and lets
+// broadcasts through again. None is lost, sent twice or overtaken by a later one,
+// those that come during Release included. Without a Hold it does nothing.
+func (s *Socket) Release() {
+	h := s.held.Load()
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state != heldKeeping {
+		return
+	}
+	for _, f := range h.frames {
+		s.conn.session.Send(f) // after one that fails, all fail
+	}
+	h.state, h.frames = heldReleased, nil
+	s.held.Store(nil)
+}
+
+// deliver queues the frame of a broadcast, or keeps it if the socket is held.
+func (s *Socket) deliver(f *engineio.Frame) bool {
+	if h := s.held.Load(); h != nil {
+		return s.keep(h, f)
+	}
+	return s.conn.session.Send(f)
+}
+
+func (s *Socket) keep(h *held, f *engineio.Frame) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.state == heldReleased:
+		return s.conn.session.Send(f)
+	case h.state == heldDropped:
+		return false
+	case h.size >= s.namespace.server.options.Engine.MaxQueue:
+		h.state, h.frames = heldDropped, nil
+		s.conn.session.Close(engineio.ReasonTooSlow)
+		return false
+	}
+	h.frames = append(h.frames, f)
+	h.size += f.Size()
+	return true
+}
+
+// drop forgets what is kept, for a socket that is closed.
+func (h *held) drop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == heldKeeping {
+		h.state, h.frames = heldDropped, nil
+	}
+}
