@@ -1,6 +1,9 @@
 package belfry
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // An ObjectType says what kind of object an activity is about.
 type ObjectType int
@@ -12,6 +15,12 @@ const (
 	ObjectUser     ObjectType = 3
 	ObjectTask     ObjectType = 4
 	ObjectDocument ObjectType = 5
+)
+
+// Limits on the changes that an activity lists.
+const (
+	MaxChanges      = 50
+	MaxChangesBytes = 16 * 1024 // all of them together, as JSON
 )
 
 // An Activity is what somebody did to an object. The whole company sees it in
@@ -29,5 +38,28 @@ type Activity struct {
 	Date       time.Time // second precision
 	ObjectType ObjectType
 	ObjectID   string
-	Extra      map[string]string
+	// Changes are the fields of the object that have changed.
+	Changes []FieldChange
+	Extra   map[string]string
+}
+
+// A FieldChange is one field of an object before and after an activity. The
+// values are any JSON, nil where there is none.
+type FieldChange struct {
+	Field  string          `json:"field"`
+	Before json.RawMessage `json:"before,omitempty"`
+	After  json.RawMessage `json:"after,omitempty"`
+}
+
+// A FeedQuery says which activities of a company to list, newest first. Zero
+// fields do not restrict.
+type FeedQuery struct {
+	Before     ID // older than this one
+	OperatorID string
+	ObjectType ObjectType
+	ObjectID   string // needs ObjectType
+	// From and Until bound when belfry recorded the activity, in whole seconds:
+	// From is included, Until is not.
+	From, Until time.Time
+	Limit       int
 }

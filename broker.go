@@ -4,10 +4,13 @@ import "context"
 
 // The events that pages get.
 const (
-	EventMessage     = "new_msg"
-	EventActivity    = "update_dynamic"
-	EventOnlineCount = "update_online_count"
-	EventCounts      = "counts"
+	EventMessage       = "new_msg"
+	EventActivity      = "update_dynamic"
+	EventOnlineCount   = "update_online_count"
+	EventCounts        = "counts"
+	EventRead          = "msg_read"
+	EventChanged       = "msg_changed"
+	EventTokenExpiring = "token_expiring"
 )
 
 // UserRoom names the room of all pages of a user.
@@ -26,15 +29,45 @@ func MemberRoom(who Identity) string {
 // EverybodyRoom is the room of all pages that are logged in.
 const EverybodyRoom = "everybody"
 
+// TopicRoom names the room of an application's topic.
+func TopicRoom(topic string) string { return "topic:" + topic }
+
 // An Envelope is one event on its way to the pages in some rooms. It is
 // immutable once published.
 type Envelope struct {
 	Rooms  []string // a page in any of them gets the event, once
 	Except []string // a page in any of these does not
 	Event  string
-	// Args are what the event carries: *Message, *Activity, Counts, or values that
-	// encoding/json writes as they should appear on the wire.
+	// Args are what the event carries: a MessageEvent, an *Activity, a RevisionEvent,
+	// Counts, or values that encoding/json writes as they should appear on the wire.
 	Args []any
+	// Cursor, where set, follows the arguments: the page that has got the event
+	// has been told everything up to there.
+	Cursor Cursor
+	// Disconnect ends the pages in the rooms; there is no event then.
+	Disconnect bool
+}
+
+// A MessageEvent is what EventMessage carries.
+type MessageEvent struct {
+	Message *Message
+	// Counts are those of the page's identity after the message. Nil of a
+	// notice, which all members share: their counts follow one by one.
+	Counts *Counts
+}
+
+// A RevisionEvent is what EventRead and EventChanged carry. EventCounts follows.
+type RevisionEvent struct {
+	Revision
+	Message *Message // as it is now, if it was edited
+}
+
+// EventOf returns the event that tells of revisions of a kind.
+func EventOf(kind RevisionKind) string {
+	if kind == RevisionRead || kind == RevisionUnread {
+		return EventRead
+	}
+	return EventChanged
 }
 
 // A Broker carries envelopes to the emitters of all nodes. [MemoryBroker]
@@ -57,11 +90,16 @@ type Page interface {
 	// ID is unique among all pages; it also names a room that holds only this
 	// page, for [Envelope.Except].
 	ID() string
-	// Join puts the page into rooms.
+	// Join puts the page into rooms; Leave takes it out.
 	Join(rooms ...string)
+	Leave(rooms ...string)
+	// Hold keeps back what is published to the page's rooms from now on, until
+	// Release lets it go, in order. Emit is not held back.
+	Hold()
+	Release()
 	// Emit sends an event to this page alone. It never waits. It reports
 	// whether the page still takes events.
-	Emit(event string, args ...any) bool
+	Emit(event string, cursor Cursor, args ...any) bool
 }
 
 // A MemoryBroker is the Broker of a single node.

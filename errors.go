@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Code says what kind of failure an [Error] is, for callers that decide by it.
@@ -26,7 +27,15 @@ const (
 type Error struct {
 	Code    Code
 	Message string
-	Err     error
+	// Fields are what is wrong with the input, where it is several things.
+	Fields []FieldError
+	Err    error
+}
+
+// A FieldError says what is wrong with one field, by its name on the wire.
+type FieldError struct {
+	Field   string
+	Message string // begins with the field
 }
 
 func (e *Error) Error() string {
@@ -41,6 +50,42 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes an [Error] with a message for the caller.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// invalidField is the ErrInvalid of one field.
+func invalidField(field, format string, args ...any) *Error {
+	message := field + " " + fmt.Sprintf(format, args...)
+	return &Error{Code: ErrInvalid, Message: message, Fields: []FieldError{{field, message}}}
+}
+
+// allInvalid joins the errors that are not nil into one that names all their fields.
+func allInvalid(errs ...error) error {
+	var all *Error
+	for _, err := range errs {
+		var e *Error
+		if !errors.As(err, &e) {
+			continue
+		}
+		if all == nil {
+			all = &Error{Code: e.Code, Message: e.Message, Fields: e.Fields, Err: e.Err}
+			continue
+		}
+		all.Message += "; " + e.Message
+		all.Fields = append(slices.Clip(all.Fields), e.Fields...)
+	}
+	if all == nil {
+		return nil
+	}
+	return all
+}
+
+// ErrorFields returns what is wrong with the input, by field.
+func ErrorFields(err error) []FieldError {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Fields
+	}
+	return nil
 }
 
 // ErrorCode returns the code of the first [Error] in err's chain,

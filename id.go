@@ -1,6 +1,7 @@
 package belfry
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -46,16 +47,8 @@ func (id *ID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// prev returns the greatest ID that is lower than id, which is not zero.
-func (id ID) prev() ID {
-	for i := len(id) - 1; i >= 0; i-- {
-		id[i]--
-		if id[i] != 0xff {
-			break
-		}
-	}
-	return id
-}
+// Compare orders IDs: -1, 0 or 1 as id is lower than, equal to or higher than other.
+func (id ID) Compare(other ID) int { return bytes.Compare(id[:], other[:]) }
 
 // ParseObjectID reads the 24 hexadecimal digits of an ID.
 func ParseObjectID(s string) (ID, error) {
@@ -78,6 +71,16 @@ func NewIDSource() *IDSource {
 	s := &IDSource{}
 	rand.Read(s.process[:])
 	return s
+}
+
+// Skip makes all IDs to come higher than last, which another source has made: it
+// may have had a clock that was ahead.
+func (s *IDSource) Skip(last ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second := binary.BigEndian.Uint32(last[:4]); !last.IsZero() && second >= s.second {
+		s.second, s.counter = second+1, 0
+	}
 }
 
 // maxCounter is what three bytes hold: the IDs of one second.

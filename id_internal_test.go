@@ -23,16 +23,18 @@ func TestIDsBeyondThoseOfASecondRunAheadRatherThanRepeat(t *testing.T) {
 	}
 }
 
-func TestTheIDBeforeAnIDIsTheNextLowerOne(t *testing.T) {
-	for id, want := range map[ID]ID{
-		{11: 1}:       {},
-		{10: 1}:       {11: 0xff},
-		{0: 1}:        {1: 0xff, 2: 0xff, 3: 0xff, 4: 0xff, 5: 0xff, 6: 0xff, 7: 0xff, 8: 0xff, 9: 0xff, 10: 0xff, 11: 0xff},
-		{0: 1, 11: 5}: {0: 1, 11: 4},
-		{5: 2, 11: 0}: {5: 1, 6: 0xff, 7: 0xff, 8: 0xff, 9: 0xff, 10: 0xff, 11: 0xff},
-	} {
-		if got := id.prev(); got != want {
-			t.Errorf("before %s is %s, want %s", id, got, want)
-		}
+func TestASourceSkipsWhatAnotherHasMade(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	ahead := NewIDSource().New(now.Add(time.Hour))
+	s := NewIDSource()
+	s.Skip(ahead)
+	if id := s.New(now); id.Compare(ahead) <= 0 {
+		t.Errorf("%s follows %s", id, ahead)
+	}
+	s.Skip(ID{})
+	last := s.New(now)
+	s.Skip(NewIDSource().New(now.Add(-time.Hour)))
+	if id := s.New(now); id.Compare(last) <= 0 {
+		t.Errorf("%s follows %s after skipping what is lower", id, last)
 	}
 }

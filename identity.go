@@ -26,14 +26,11 @@ type Identity struct {
 }
 
 // NewIdentity checks the two ids that a login names.
-// It fails with [ErrInvalid] naming the field that is missing or malformed.
+// It fails with [ErrInvalid] naming the fields that are missing or malformed.
 func NewIdentity(user, company string) (Identity, error) {
 	u, err := ParseID("uid", user)
-	if err != nil {
-		return Identity{}, err
-	}
-	c, err := ParseID("companyID", company)
-	if err != nil {
+	c, err2 := ParseID("companyID", company)
+	if err := allInvalid(err, err2); err != nil {
 		return Identity{}, err
 	}
 	return Identity{User: UserID(u), Company: CompanyID(c)}, nil
@@ -46,13 +43,13 @@ func ParseID(field, s string) (string, error) {
 	s = strings.TrimSpace(s)
 	switch {
 	case s == "":
-		return "", Errorf(ErrInvalid, "%s is missing", field)
+		return "", invalidField(field, "is missing")
 	case len(s) > MaxIDBytes:
-		return "", Errorf(ErrInvalid, "%s is %d bytes long; at most %d are allowed", field, len(s), MaxIDBytes)
+		return "", invalidField(field, "is %d bytes long; at most %d are allowed", len(s), MaxIDBytes)
 	case !utf8.ValidString(s):
-		return "", Errorf(ErrInvalid, "%s is not valid UTF-8", field)
+		return "", invalidField(field, "is not valid UTF-8")
 	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "", Errorf(ErrInvalid, "%s contains a control character", field)
+		return "", invalidField(field, "contains a control character")
 	}
 	return s, nil
 }

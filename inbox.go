@@ -6,7 +6,7 @@ import "context"
 const (
 	DefaultListLimit = 20
 	MaxListLimit     = 100
-	MaxMarkIDs       = 1000 // ids of one MarkRead
+	MaxMarkIDs       = 1000 // ids of one mark
 )
 
 // ListLimit returns how many entries a list has for a caller who asks for limit:
@@ -18,38 +18,16 @@ func ListLimit(limit int) int {
 	return min(limit, MaxListLimit)
 }
 
-// Inbox returns the identity's messages older than before, newest first. The
-// zero ID starts at the newest. A limit below 1 means [DefaultListLimit]; more
-// than [MaxListLimit] are never returned.
-func (s *Service) Inbox(ctx context.Context, who Identity, before ID, limit int) ([]Message, error) {
-	return s.store.Inbox(ctx, who, before, ListLimit(limit))
-}
-
-// Feed returns the activities of the identity's company older than before,
-// newest first, within the limits of [Service.Inbox].
-func (s *Service) Feed(ctx context.Context, who Identity, before ID, limit int) ([]Activity, error) {
-	return s.store.Feed(ctx, who.Company, before, ListLimit(limit))
+// Inbox returns the identity's messages that the query asks for, newest first. A limit
+// below 1 means [DefaultListLimit]; more than [MaxListLimit] are never returned.
+func (s *Service) Inbox(ctx context.Context, who Identity, q InboxQuery) ([]Message, error) {
+	q.Limit = ListLimit(q.Limit)
+	return s.store.Inbox(ctx, who, q)
 }
 
 // Counts returns the identity's exact counts.
 func (s *Service) Counts(ctx context.Context, who Identity) (Counts, error) {
 	return s.store.Counts(ctx, who)
-}
-
-// MarkRead marks messages of the identity read, those that ids names or all of
-// them where ids is nil, and tells all its pages the counts after it
-// ([EventCounts]). Ids that are not the identity's are ignored, so that nobody can mark
-// another's. More than [MaxMarkIDs] ids are [ErrInvalid].
-func (s *Service) MarkRead(ctx context.Context, who Identity, ids []ID) (Counts, error) {
-	if len(ids) > MaxMarkIDs {
-		return Counts{}, Errorf(ErrInvalid, "ids has %d entries; at most %d are allowed", len(ids), MaxMarkIDs)
-	}
-	counts, err := s.store.MarkRead(ctx, who, ids)
-	if err != nil {
-		return Counts{}, err
-	}
-	s.tellCounts(ctx, who, counts)
-	return counts, nil
 }
 
 // MarkSeen says that the identity has seen that there are messages up to and
@@ -59,24 +37,110 @@ func (s *Service) MarkSeen(ctx context.Context, who Identity, last ID) (Counts, 
 	if err != nil {
 		return Counts{}, err
 	}
-	s.tellCounts(ctx, who, counts)
+	s.tell(context.WithoutCancel(ctx), who, counts)
+	s.journal.Note(Fact{At: s.now(), Kind: FactSeen, Message: last, User: who.User, Company: who.Company})
 	return counts, nil
 }
 
-// tellCounts publishes counts to the identity's pages. What they count is
-// stored by then, so a page that is not told learns it with its next answer.
-func (s *Service) tellCounts(ctx context.Context, who Identity, counts Counts) {
-	_, err := s.broker.Publish(context.WithoutCancel(ctx), Envelope{
-		Rooms: []string{MemberRoom(who)},
-		Event: EventCounts,
-		Args:  []any{counts},
-	})
-	if err != nil {
-		s.log.WarnContext(ctx, "counts not published", "user", who.User, "err", err)
+// Mark changes what the identity has done with its messages: those that mark.IDs names, or all of
+// them, of mark.Type where that is set, if IDs is nil. All its pages are told ([EventRead] or
+// [EventChanged]) and get the counts after it ([EventCounts]), also pages of the same user in other
+// companies where they show the same messages. Ids that are not the identity's are ignored, so that nobody can mark
+// another's. mark.Place is ignored. It fails with [ErrInvalid] for more than [MaxMarkIDs] ids.
+func (s *Service) Mark(ctx context.Context, who Identity, mark Mark) (Counts, error) {
+	if len(mark.IDs) > MaxMarkIDs {
+		return Counts{}, invalidField("ids", "has %d entries; at most %d are allowed", len(mark.IDs), MaxMarkIDs)
 	}
+	if err := s.marks.enter(ctx, string(who.User)); err != nil {
+		return Counts{}, err
+	}
+	defer s.marks.leave(string(who.User))
+	f := s.line.depart(1)
+	defer s.line.drop(f) // no-op once landed
+	mark.Place = f.places[0]
+	marked, err := s.store.Mark(ctx, who, mark)
+	if err != nil || marked.OwnRows+marked.SharedRows == 0 {
+		return marked.Counts, err
+	}
+	s.line.land(f, func(int) int {
+		s.tellMarked(context.WithoutCancel(ctx), who, mark, &marked)
+		return 0
+	})
+	s.noteMarked(who, mark, &marked)
+	return marked.Counts, nil
+}
+
+// tellMarked tells a user's pages what has been marked. The line is locked.
+func (s *Service) tellMarked(ctx context.Context, who Identity, mark Mark, marked *Marked) {
+	company := who.Company
+	if marked.SharedRows > 0 {
+		company = "" // all of them
+	}
+	for _, a := range s.addressees(ctx, who.User, company) {
+		own := a.who.Company == who.Company && marked.OwnRows > 0
+		if marked.SharedRows > 0 {
+			// A page that is told of both parts has not been told all before the second.
+			cursor := Cursor(mark.Place)
+			if own {
+				cursor = Cursor{}
+			}
+			s.tellPart(ctx, a.who, mark, "", marked.Shared, marked.SharedRows, cursor)
+		}
+		if own {
+			s.tellPart(ctx, a.who, mark, who.Company, marked.Own, marked.OwnRows, Cursor(mark.Place))
+		}
+		if a.who == who {
+			s.tell(ctx, a.who, marked.Counts)
+		} else {
+			s.tellCountsOf(ctx, a.who)
+		}
+	}
+}
+
+// tellPart tells an identity's pages of the marked messages that name a company, or none.
+func (s *Service) tellPart(ctx context.Context, who Identity, mark Mark, company CompanyID, ids []ID, rows int, cursor Cursor) {
+	r := Revision{Place: mark.Place, Kind: mark.Kind, Company: company, Type: mark.Type}
+	if len(ids) == rows {
+		r.IDs, r.Type = ids, 0
+	}
+	s.publish(ctx, Envelope{
+		Rooms: []string{MemberRoom(who)}, Event: EventOf(mark.Kind), Args: []any{RevisionEvent{Revision: r}}, Cursor: cursor,
+	})
+}
+
+// factOfMark is what the delivery record says of a mark.
+var factOfMark = map[RevisionKind]FactKind{
+	RevisionRead: FactRead, RevisionUnread: FactUnread,
+	RevisionArchived: FactArchived, RevisionUnarchived: FactUnarchived,
+}
+
+func (s *Service) noteMarked(who Identity, mark Mark, marked *Marked) {
+	now := s.now()
+	for _, ids := range [][]ID{marked.Own, marked.Shared} {
+		for _, id := range ids {
+			s.journal.Note(Fact{At: now, Kind: factOfMark[mark.Kind], Message: id, User: who.User, Company: who.Company})
+		}
+	}
+}
+
+// Acknowledge notes in the delivery record that a page has confirmed messages.
+func (s *Service) Acknowledge(who Identity, page string, ids []ID) error {
+	if len(ids) > MaxMarkIDs {
+		return invalidField("ids", "has %d entries; at most %d are allowed", len(ids), MaxMarkIDs)
+	}
+	now := s.now()
+	for _, id := range ids {
+		s.journal.Note(Fact{At: now, Kind: FactAcked, Message: id, User: who.User, Company: who.Company, Page: page})
+	}
+	return nil
 }
 
 // Online returns how many users and pages of a company are online.
 func (s *Service) Online(ctx context.Context, company CompanyID) (OnlineCount, error) {
 	return s.presence.Online(ctx, company)
+}
+
+// PagesOf returns the open pages of a user.
+func (s *Service) PagesOf(ctx context.Context, user UserID) ([]OpenPage, error) {
+	return s.presence.PagesOf(ctx, user)
 }

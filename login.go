@@ -1,37 +1,63 @@
 package belfry
 
-import "context"
+import (
+	"context"
+	"time"
+)
+
+// LoginOptions alters a login.
+type LoginOptions struct {
+	// Cursor, where set, is what the page has been told up to: it is told what came
+	// after it instead of what waits.
+	Cursor Cursor
+	// Resumed says that the page was promised everything after its cursor: it fails with
+	// [ErrConflict] rather than be told to load its lists anew.
+	Resumed bool
+	// Issued is when the token was issued that the page has shown, or zero if
+	// it does not say. [Service.Revoke] makes older ones void.
+	Issued time.Time
+	// Trusted says that the page did not log in by a token, so that none can be void.
+	Trusted bool
+	// Greet, where set, is called once with the welcome of a page that is let in, when the page has been sent
+	// what it missed and before it hears anything that is published: what Greet sends is in
+	// the order of the cursors. It must not wait.
+	Greet func(Welcome)
+}
 
 // A Welcome is what a page learns when it has logged in.
 type Welcome struct {
 	Online   int    // users of the company who are online, this one included
 	Counts   Counts // of the identity
-	Cursor   string // see [Cursor]: from where the page catches up later
-	Replayed int    // messages that waited and were sent to the page
+	Cursor   Cursor // what the page has been told up to
+	Replayed int    // messages that waited, or log entries after a cursor, that were sent to the page
+	// Reset says that too much came after the page's cursor, or that the log does not reach back
+	// to it: the page has to load its lists anew.
+	Reset bool
 }
 
 // Login makes page one of who's pages: it counts it as online, tells it
 // how many users of the company are online ([EventOnlineCount]), puts it into the
 // rooms of its user, member, company and everybody, and sends it the messages
-// that waited ([EventMessage], oldest first, at most [ServiceOptions].ReplayLimit).
-// Everything pushed later follows, so that the page misses nothing, gets
+// that waited ([EventMessage], oldest first, at most [ServiceOptions].ReplayLimit), or with a cursor
+// everything after it in the order of the log.
+// Everything published later follows, so that the page misses nothing, gets
 // nothing twice and keeps the order.
 //
-// If it fails (as Store and Presence do) the page is in no room and not counted.
-// Otherwise Logout must follow when the page is gone. A page logs in once; the
+// It fails with [ErrUnauthorized] if the token is void, or as Store and Presence do; then the page is in
+// no room and its user not online, or no longer than for the grace period. Otherwise Logout must follow when the page is gone. A page logs in once; the
 // caller sees to that.
-func (s *Service) Login(ctx context.Context, who Identity, page Page) (Welcome, error) {
-	lane := s.inboxes.hold(string(who.User))
-	defer s.inboxes.release(lane, 1)
-	lane.mu.Lock()
-	defer lane.mu.Unlock()
-
-	// Whatever can fail comes before the page changes.
-	waiting, err := s.store.Undelivered(ctx, who, s.replayLimit)
-	if err != nil {
+func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOptions) (Welcome, error) {
+	if err := s.checkRevoked(ctx, who.User, o); err != nil {
 		return Welcome{}, err
 	}
-	counts, err := s.store.Counts(ctx, who)
+	if err := s.logins.enter(ctx, string(who.User)); err != nil {
+		return Welcome{}, err
+	}
+	defer s.logins.leave(string(who.User))
+	if err := s.enrol(ctx, who); err != nil {
+		return Welcome{}, err
+	}
+	preferences, err := s.preferencesOf(ctx, who.User)
 	if err != nil {
 		return Welcome{}, err
 	}
@@ -39,75 +65,215 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page) (Welcome, 
 	if err != nil {
 		return Welcome{}, err
 	}
-	page.Join(UserRoom(who.User), MemberRoom(who), CompanyRoom(who.Company), EverybodyRoom)
-	users := s.showOnline(ctx, who.Company, page, online.Users)
-	return Welcome{
-		Online:   users,
-		Counts:   counts,
-		Cursor:   s.place(who.Company, lane).String(),
-		Replayed: s.replay(ctx, who.User, lane, page, waiting),
-	}, nil
+	if len(preferences) > 0 {
+		s.choosers.set(who.User, preferences)
+	}
+	// From here on the page is told what is published, but hears it only after
+	// what came before.
+	rooms := []string{UserRoom(who.User), MemberRoom(who), CompanyRoom(who.Company), EverybodyRoom}
+	var at ID
+	s.line.at(func(place ID) {
+		page.Hold()
+		page.Join(rooms...)
+		at = place
+	})
+	defer page.Release()
+	w, err := s.welcome(ctx, who, page, at, o)
+	if err != nil {
+		page.Leave(rooms...)
+		s.forgetPage(who, page.ID())
+		return Welcome{}, err
+	}
+	w.Online = s.showOnline(ctx, who.Company, page, online.Users)
+	if o.Greet != nil {
+		o.Greet(w)
+	}
+	s.journal.Note(Fact{At: s.now(), Kind: FactLogin, User: who.User, Company: who.Company, Page: page.ID()})
+	return w, nil
+}
+
+// welcome sends the page what it has missed up to a place.
+func (s *Service) welcome(ctx context.Context, who Identity, page Page, at ID, o LoginOptions) (Welcome, error) {
+	w := Welcome{Cursor: Cursor(at)}
+	var missed []LogEntry
+	var err error
+	fresh := o.Cursor == Cursor{}
+	if !fresh {
+		if missed, w.Reset, err = s.missed(ctx, who, at, o); err != nil {
+			return Welcome{}, err
+		}
+		fresh = w.Reset
+	}
+	var waiting []Message
+	if fresh {
+		if waiting, err = s.store.Undelivered(ctx, who, s.replayLimit); err != nil {
+			return Welcome{}, err
+		}
+	}
+	if w.Counts, err = s.store.Counts(ctx, who); err != nil {
+		return Welcome{}, err
+	}
+	// Whatever can fail is over.
+	ctx = context.WithoutCancel(ctx)
+	if fresh {
+		w.Replayed = s.replay(ctx, who, page, waiting, at, w.Counts)
+	} else {
+		w.Replayed = s.catchUp(ctx, who, page, missed, w.Counts)
+	}
+	return w, nil
+}
+
+// promisedMore is how much more than the usual a page is told that was promised
+// everything: a little may have come since.
+const promisedMore = 2
+
+// missed returns what came after a page's cursor, or that it has to load its lists anew.
+func (s *Service) missed(ctx context.Context, who Identity, at ID, o LoginOptions) (entries []LogEntry, reset bool, err error) {
+	limit := s.catchUpLimit
+	if o.Resumed {
+		limit *= promisedMore
+	}
+	entries, complete, err := s.store.Since(ctx, who, ID(o.Cursor), at, limit)
+	if err == nil && !complete && o.Resumed {
+		err = Errorf(ErrConflict, "too much has come since; connect again")
+	}
+	return entries, !complete, err
+}
+
+// enrol makes a member of who logs in for the first time.
+func (s *Service) enrol(ctx context.Context, who Identity) error {
+	_, err := s.store.Member(ctx, who)
+	if ErrorCode(err) != ErrNotFound {
+		return err
+	}
+	var at ID
+	s.line.at(func(place ID) { at = place })
+	return s.store.AddMembers(ctx, who.Company, []UserID{who.User}, at)
 }
 
 // showOnline sends the page the number of online users, which it returns. The
 // page is in the company's room already, so the number may have changed and been
 // announced meanwhile; an older one must not stand over that.
 func (s *Service) showOnline(ctx context.Context, company CompanyID, page Page, users int) int {
-	page.Emit(EventOnlineCount, users)
+	page.Emit(EventOnlineCount, Cursor{}, users)
 	for range 3 {
 		now, err := s.presence.Online(ctx, company)
 		if err != nil || now.Users == users {
 			break
 		}
 		users = now.Users
-		page.Emit(EventOnlineCount, users)
+		page.Emit(EventOnlineCount, Cursor{}, users)
 	}
 	return users
 }
 
-// replay sends the page what waited. Messages that are still in flight are left
-// out: they are published as soon as the lane is free, and the page is in
-// the room by then.
-func (s *Service) replay(ctx context.Context, user UserID, lane *lane, page Page, waiting []Message) int {
+// replay sends the page the messages that waited. Those after at are published as soon as the page
+// is released. A page that is lost half way goes on after the last that it got.
+func (s *Service) replay(ctx context.Context, who Identity, page Page, waiting []Message, at ID, counts Counts) int {
 	sent := make([]ID, 0, len(waiting))
+	n, heard := 0, false
 	for i := range waiting {
-		if lane.carries(waiting[i].ID) {
-			continue
-		}
-		if !page.Emit(EventMessage, &waiting[i]) {
+		m := &waiting[i]
+		if m.ID.Compare(at) > 0 {
 			break
 		}
-		sent = append(sent, waiting[i].ID)
+		if !page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &counts}) {
+			break
+		}
+		n++
+		if m.IsNotice() {
+			heard = true
+		} else {
+			sent = append(sent, m.ID)
+		}
+		s.noteReplay(who, page, m.ID)
 	}
 	if len(sent) > 0 {
-		s.markDelivered(context.WithoutCancel(ctx), user, sent...)
+		s.markDelivered(ctx, who.User, sent...)
 	}
-	return len(sent)
+	if heard && n > 0 {
+		s.markHeard(ctx, who, waiting[n-1].ID)
+	}
+	return n
 }
 
-// place returns the cursor after everything that the page has been sent or
-// could have read before: what is in flight, and all that comes later, is beyond it. The
-// lane of the inbox is locked.
-func (s *Service) place(company CompanyID, inbox *lane) Cursor {
-	feed := s.feeds.hold(string(company))
-	defer s.feeds.release(feed, 1)
-	feed.mu.Lock()
-	defer feed.mu.Unlock()
-	return Cursor{Message: s.before(inbox), Activity: s.before(feed)}
+// catchUp sends the page what it has missed, each with the cursor after it.
+func (s *Service) catchUp(ctx context.Context, who Identity, page Page, missed []LogEntry, counts Counts) int {
+	var sent []ID
+	n := 0
+	for i, e := range missed {
+		cursor := Cursor(e.Place)
+		if i+1 < len(missed) && missed[i+1].Place == e.Place {
+			cursor = Cursor{} // not all of this place yet
+		}
+		event, arg := e.event(&counts)
+		if !page.Emit(event, cursor, arg) {
+			break
+		}
+		n++
+		if m := e.Message; m != nil {
+			if !m.IsNotice() {
+				sent = append(sent, m.ID)
+			}
+			s.noteReplay(who, page, m.ID)
+		}
+	}
+	if len(sent) > 0 {
+		s.markDelivered(ctx, who.User, sent...)
+	}
+	if n > 0 && n == len(missed) {
+		s.markHeard(ctx, who, missed[n-1].Place)
+	}
+	return n
 }
 
-// before returns an ID that is lower than all in flight and all to come.
-func (s *Service) before(l *lane) ID {
-	if f := l.head(); f != nil {
-		return f.id.prev()
+// event returns the event that tells of an entry.
+func (e *LogEntry) event(counts *Counts) (name string, arg any) {
+	switch {
+	case e.Message != nil:
+		return EventMessage, MessageEvent{e.Message, counts}
+	case e.Activity != nil:
+		return EventActivity, e.Activity
 	}
-	return s.ids.New(s.now())
+	return EventOf(e.Revision.Kind), RevisionEvent{Revision: *e.Revision, Message: e.Edited}
 }
 
-// Logout says that a page that had logged in is gone. Its rooms are its
-// owner's to leave.
-func (s *Service) Logout(who Identity, page Page) {
-	if err := s.presence.Leave(context.Background(), who, page.ID()); err != nil {
-		s.log.Warn("page not counted out", "company", who.Company, "page", page.ID(), "err", err)
+func (s *Service) noteReplay(who Identity, page Page, id ID) {
+	s.journal.Note(Fact{At: s.now(), Kind: FactReplayed, Message: id, User: who.User, Company: who.Company, Page: page.ID()})
+}
+
+// markHeard tells the store. If that fails, a later login gets notices once more.
+func (s *Service) markHeard(ctx context.Context, who Identity, place ID) {
+	if err := s.store.MarkHeard(ctx, who, place); err != nil {
+		s.log.WarnContext(ctx, "not recorded that notices were heard; the next login repeats them", "user", who.User, "err", err)
 	}
+}
+
+// CanCatchUp reports whether a page of the identity can be told all that came after a
+// cursor, so that it need not load its lists anew. It fails as the Store does.
+func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (bool, error) {
+	var at ID
+	s.line.at(func(place ID) { at = place })
+	_, complete, err := s.store.Since(ctx, who, ID(cursor), at, s.catchUpLimit)
+	return complete, err
+}
+
+// Logout says that a page that had logged in is gone, and why. Its rooms are its
+// owner's to leave, before. Since is the cursor of its welcome.
+func (s *Service) Logout(who Identity, page Page, since Cursor, reason string) {
+	ctx := context.Background()
+	if s.notices.since(who.Company, ID(since)) {
+		s.line.at(func(place ID) { s.markHeard(ctx, who, place) })
+	}
+	s.forgetPage(who, page.ID())
+	s.journal.Note(Fact{At: s.now(), Kind: FactLogout, User: who.User, Company: who.Company, Page: page.ID(), Detail: reason})
+}
+
+// forgetPage counts a page out.
+func (s *Service) forgetPage(who Identity, id string) {
+	ctx := context.Background()
+	if err := s.presence.Leave(ctx, who, id); err != nil {
+		s.log.Warn("page not counted out", "company", who.Company, "page", id, "err", err)
+	}
+	s.forgetChooser(ctx, who.User)
 }

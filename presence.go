@@ -19,4 +19,17 @@ type Presence interface {
 
 	// Online returns a company's count.
 	Online(ctx context.Context, company CompanyID) (OnlineCount, error)
+
+	// Present returns the identities of a company that have a page, or those of all companies
+	// where company is empty. Others may come and go meanwhile.
+	Present(ctx context.Context, company CompanyID) ([]Identity, error)
+
+	// PagesOf returns the open pages of a user, in all companies.
+	PagesOf(ctx context.Context, user UserID) ([]OpenPage, error)
+}
+
+// An OpenPage is one page of a user.
+type OpenPage struct {
+	ID      string
+	Company CompanyID
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 )
@@ -41,6 +42,7 @@ type MemoryPresence struct {
 
 	seed   maphash.Seed
 	shards [presenceShards]presenceShard
+	users  [presenceShards]userShard // by user; taken after a shard of companies
 
 	mu      sync.Mutex // taken after a shard's
 	stale   list.List  // of *waitingCompany, whose number has to be announced now
@@ -61,6 +63,12 @@ const presenceShards = 64
 type presenceShard struct {
 	mu        sync.Mutex
 	companies map[CompanyID]*companyPresence
+}
+
+// A userShard lists the open pages of users.
+type userShard struct {
+	mu    sync.Mutex
+	pages map[UserID][]OpenPage
 }
 
 // A companyPresence is guarded by its shard. It exists while it has users, or
@@ -108,6 +116,7 @@ func NewMemoryPresence(o PresenceOptions) *MemoryPresence {
 	}
 	for i := range p.shards {
 		p.shards[i].companies = make(map[CompanyID]*companyPresence)
+		p.users[i].pages = make(map[UserID][]OpenPage)
 	}
 	go p.run()
 	return p
@@ -154,6 +163,7 @@ func (p *MemoryPresence) Join(_ context.Context, who Identity, pageID string) (O
 	if _, counted := u.pages[pageID]; !counted {
 		u.pages[pageID] = struct{}{}
 		c.pages++
+		p.open(who.User, OpenPage{pageID, who.Company})
 	}
 	return c.count(), nil
 }
@@ -176,6 +186,7 @@ func (p *MemoryPresence) Leave(_ context.Context, who Identity, pageID string) e
 	}
 	delete(u.pages, pageID)
 	c.pages--
+	p.close(who.User, OpenPage{pageID, who.Company})
 	if len(u.pages) > 0 {
 		return nil
 	}
@@ -194,6 +205,71 @@ func (p *MemoryPresence) Online(_ context.Context, company CompanyID) (OnlineCou
 		return c.count(), nil
 	}
 	return OnlineCount{}, nil
+}
+
+func (p *MemoryPresence) userShard(user UserID) *userShard {
+	return &p.users[maphash.String(p.seed, string(user))&(presenceShards-1)]
+}
+
+func (p *MemoryPresence) open(user UserID, page OpenPage) {
+	shard := p.userShard(user)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	shard.pages[user] = append(shard.pages[user], page)
+}
+
+func (p *MemoryPresence) close(user UserID, page OpenPage) {
+	shard := p.userShard(user)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	pages := shard.pages[user]
+	i := slices.Index(pages, page)
+	if len(pages) == 1 {
+		delete(shard.pages, user)
+		return
+	}
+	shard.pages[user] = slices.Delete(pages, i, i+1)
+}
+
+// PagesOf implements [Presence]. It never fails.
+func (p *MemoryPresence) PagesOf(_ context.Context, user UserID) ([]OpenPage, error) {
+	shard := p.userShard(user)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	return slices.Clone(shard.pages[user]), nil
+}
+
+// Present implements [Presence]. It never fails.
+func (p *MemoryPresence) Present(_ context.Context, company CompanyID) ([]Identity, error) {
+	var all []Identity
+	if company != "" {
+		shard := p.shard(company)
+		shard.mu.Lock()
+		defer shard.mu.Unlock()
+		return shard.companies[company].present(all, company), nil
+	}
+	for i := range p.shards {
+		shard := &p.shards[i]
+		shard.mu.Lock()
+		for id, c := range shard.companies {
+			all = c.present(all, id)
+		}
+		shard.mu.Unlock()
+	}
+	return all, nil
+}
+
+// present appends who has a page in the company, which may be nil. Its shard is locked.
+func (c *companyPresence) present(list []Identity, id CompanyID) []Identity {
+	if c == nil {
+		return list
+	}
+	for user, u := range c.users {
+		if len(u.pages) > 0 {
+			list = append(list, Identity{user, id})
+		}
+	}
+	return list
 }
 
 func (c *companyPresence) count() OnlineCount {

@@ -21,7 +21,13 @@ type Retention struct {
 	ActivityAge time.Duration
 	// Activities bounds the activities of all companies together.
 	Activities int
+	// LogAge is how long it is kept that messages were read, changed or withdrawn, for pages that come back;
+	// 0 means 30 days. A page that was away for longer loads its lists anew.
+	LogAge time.Duration
 }
+
+// DefaultLogAge is the LogAge of a zero [Retention].
+const DefaultLogAge = 30 * 24 * time.Hour
 
 // MaxPruneStep bounds what one call of PruneMessages or PruneActivities
 // deletes: more would keep pushes waiting.
@@ -41,9 +47,12 @@ type ActivityLimits struct {
 }
 
 const (
-	// pruneStep is what the janitor deletes at once. Smaller than what is allowed,
-	// because a push that comes alone waits for a whole step at worst.
-	pruneStep = 50
+	// A step of the janitor has minPruneStep to maxPruneStep rows, because a push that comes alone waits
+	// for a whole step at worst. It has one for each rowTime that the step before took: where that
+	// waited for the disk or for other pushes, a few rows more are not noticed.
+	minPruneStep = 6
+	maxPruneStep = 50
+	rowTime      = 500 * time.Microsecond
 	// prunePause is how long the janitor rests after a step, as a multiple of
 	// the time of the step: its share of the writer is one in prunePause+1.
 	prunePause = 2
@@ -61,7 +70,9 @@ type JanitorOptions struct {
 	// Interval is the rest between two rounds; 0 means one minute. Within it, there
 	// may be more rows than the limits allow.
 	Interval time.Duration
-	Logger   *slog.Logger // nil means slog.Default()
+	// Pruned is told who has lost unread messages; see [Pruned]. It may be nil.
+	Pruned func(ctx context.Context, owners []Identity)
+	Logger *slog.Logger // nil means slog.Default()
 }
 
 // A Janitor enforces a [Retention]. It works through what is beyond the limits
@@ -72,6 +83,7 @@ type Janitor struct {
 	store     Store
 	retention Retention
 	interval  time.Duration
+	pruned    func(ctx context.Context, owners []Identity)
 	log       *slog.Logger
 	cancel    context.CancelFunc
 	ended     chan struct{}
@@ -82,9 +94,15 @@ func NewJanitor(o JanitorOptions) *Janitor {
 	if o.Store == nil {
 		panic("belfry: a Janitor needs a Store")
 	}
-	j := &Janitor{store: o.Store, retention: o.Retention, interval: o.Interval, log: o.Logger, ended: make(chan struct{})}
+	j := &Janitor{store: o.Store, retention: o.Retention, interval: o.Interval, pruned: o.Pruned, log: o.Logger, ended: make(chan struct{})}
 	if j.interval <= 0 {
 		j.interval = DefaultPruneInterval
+	}
+	if j.pruned == nil {
+		j.pruned = func(context.Context, []Identity) {}
+	}
+	if j.retention.LogAge <= 0 {
+		j.retention.LogAge = DefaultLogAge
 	}
 	if j.log == nil {
 		j.log = slog.Default()
@@ -119,29 +137,46 @@ func (j *Janitor) round(ctx context.Context) {
 	r := j.retention
 	messages := MessageLimits{Since: since(now, r.MessageAge), Rows: max(r.Messages, 0), RowsPerUser: max(r.MessagesPerUser, 0)}
 	if messages != (MessageLimits{}) {
-		j.prune(ctx, "messages", func() (int, bool, error) {
-			return j.store.PruneMessages(ctx, messages, pruneStep)
+		j.prune(ctx, "messages", func(step int) (Pruned, error) {
+			return j.store.PruneMessages(ctx, messages, step)
 		})
 	}
 	activities := ActivityLimits{Since: since(now, r.ActivityAge), Rows: max(r.Activities, 0)}
 	if activities != (ActivityLimits{}) {
-		j.prune(ctx, "activities", func() (int, bool, error) {
-			return j.store.PruneActivities(ctx, activities, pruneStep)
+		j.prune(ctx, "activities", func(step int) (Pruned, error) {
+			return j.store.PruneActivities(ctx, activities, step)
 		})
+	}
+	j.prune(ctx, "revisions", steps(func(step int) (int, error) {
+		return j.store.PruneRevisions(ctx, since(now, r.LogAge), step)
+	}))
+	j.prune(ctx, "requests", steps(func(step int) (int, error) {
+		return j.store.PruneRequests(ctx, now.Add(-RequestLifetime), step)
+	}))
+}
+
+// steps makes a step of prune from one that only counts.
+func steps(prune func(step int) (deleted int, err error)) func(step int) (Pruned, error) {
+	return func(step int) (Pruned, error) {
+		deleted, err := prune(step)
+		return Pruned{Deleted: deleted, More: deleted == step}, err
 	}
 }
 
 // prune repeats a step until nothing is left to do.
-func (j *Janitor) prune(ctx context.Context, kind string, step func() (deleted int, more bool, err error)) {
-	total := 0
+func (j *Janitor) prune(ctx context.Context, kind string, prune func(step int) (Pruned, error)) {
+	total, step := 0, minPruneStep
 	for {
 		began := time.Now()
-		deleted, more, err := step()
-		total += deleted
+		pruned, err := prune(step)
+		took := time.Since(began)
+		step = min(max(minPruneStep, int(took/rowTime)), maxPruneStep)
+		total += pruned.Deleted
+		j.pruned(ctx, pruned.Unread)
 		if err != nil && ctx.Err() == nil {
 			j.log.WarnContext(ctx, "retention has failed; the next round goes on with it", "of", kind, "err", err)
 		}
-		if err != nil || !more || !rest(ctx, max(minPrunePause, prunePause*time.Since(began))) {
+		if err != nil || !pruned.More || !rest(ctx, max(minPrunePause, prunePause*took)) {
 			break
 		}
 	}

@@ -12,28 +12,99 @@ import (
 	"belfry"
 )
 
-// A prunedStore notes when it is asked to prune.
+// A prunedStore is what the janitor sees of a store: rows that it can delete, by
+// their ids. It notes when it is asked.
 type prunedStore struct {
-	*memStore
-	takes time.Duration // of one step
+	belfry.Store               // the janitor uses nothing else of it
+	takes        time.Duration // a step on messages
 
-	mu    sync.Mutex
-	began time.Time
-	calls []time.Duration // since began
+	mu         sync.Mutex
+	fail       error
+	messages   []prunedRow
+	activities []belfry.ID
+	revisions  []belfry.ID
+	requests   []time.Time
+	began      time.Time
+	calls      []time.Duration // on messages, since began
 }
 
-func newPrunedStore() *prunedStore { return &prunedStore{memStore: newMemStore(), began: time.Now()} }
+type prunedRow struct {
+	id       belfry.ID
+	receiver belfry.UserID
+}
 
-func (s *prunedStore) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (int, bool, error) {
+func newPrunedStore() *prunedStore { return &prunedStore{began: time.Now()} }
+
+func (s *prunedStore) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (belfry.Pruned, error) {
 	s.mu.Lock()
 	s.calls = append(s.calls, time.Since(s.began))
 	s.mu.Unlock()
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
-		return 0, false, ctx.Err()
+		return belfry.Pruned{}, ctx.Err()
 	}
-	return s.memStore.PruneMessages(ctx, limits, step)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return belfry.Pruned{}, s.fail
+	}
+	var p belfry.Pruned
+	newer := make(map[belfry.UserID]int)
+	var kept []prunedRow
+	for i, row := range slices.Backward(s.messages) {
+		beyond := row.id.Compare(limits.Since) < 0 ||
+			limits.Rows > 0 && len(s.messages)-i > limits.Rows ||
+			limits.RowsPerUser > 0 && newer[row.receiver] >= limits.RowsPerUser
+		newer[row.receiver]++
+		if beyond {
+			p.Unread = append(p.Unread, belfry.Identity{User: row.receiver})
+		}
+		kept = append(kept, row)
+		if beyond && p.Deleted < step {
+			kept, p.Deleted = kept[:len(kept)-1], p.Deleted+1
+		}
+	}
+	p.More = len(p.Unread) > p.Deleted
+	slices.Reverse(kept)
+	s.messages = kept
+	return p, nil
+}
+
+func (s *prunedStore) PruneActivities(_ context.Context, limits belfry.ActivityLimits, step int) (belfry.Pruned, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return belfry.Pruned{}, s.fail
+	}
+	n := 0
+	for n < len(s.activities) && n < step && (s.activities[n].Compare(limits.Since) < 0 || limits.Rows > 0 && len(s.activities)-n > limits.Rows) {
+		n++
+	}
+	s.activities = s.activities[n:]
+	return belfry.Pruned{Deleted: n, More: n == step}, nil
+}
+
+func (s *prunedStore) PruneRevisions(_ context.Context, before belfry.ID, step int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.revisions) && n < step && s.revisions[n].Compare(before) < 0 {
+		n++
+	}
+	s.revisions = s.revisions[n:]
+	return n, s.fail
+}
+
+func (s *prunedStore) PruneRequests(_ context.Context, before time.Time, step int) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.requests) && n < step && s.requests[n].Before(before) {
+		n++
+	}
+	s.requests = s.requests[n:]
+	return n, s.fail
 }
 
 // asked returns when it was asked since the last time.
@@ -46,58 +117,42 @@ func (s *prunedStore) asked() []time.Duration {
 	return calls
 }
 
-// left counts what is stored.
-func (s *memStore) left(t *testing.T) (messages, activities int) {
+func (s *prunedStore) wantLeft(t *testing.T, messages, activities int) {
 	t.Helper()
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, inbox := range s.messages {
-		messages += len(inbox)
-	}
-	for _, feed := range s.activities {
-		activities += len(feed)
-	}
-	return messages, activities
-}
-
-func (s *memStore) wantLeft(t *testing.T, messages, activities int) {
-	t.Helper()
-	if m, a := s.left(t); m != messages || a != activities {
-		t.Errorf("%d messages and %d activities are left, want %d and %d", m, a, messages, activities)
+	if len(s.messages) != messages || len(s.activities) != activities {
+		t.Errorf("%d messages and %d activities are left, want %d and %d", len(s.messages), len(s.activities), messages, activities)
 	}
 }
 
-// addNow stores a message for each user and an activity, dated long ago.
-func (s *memStore) addNow(t *testing.T, ids *belfry.IDSource, users ...belfry.UserID) {
-	t.Helper()
-	long := time.Unix(0, 0)
+// addNow stores a message for each user, an activity, a revision and a request.
+func (s *prunedStore) addNow(ids *belfry.IDSource, users ...belfry.UserID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, user := range users {
-		m := belfry.Message{ID: ids.New(time.Now()), Receiver: user, Type: 1, Title: "t", Date: long}
-		a := belfry.Activity{ID: ids.New(time.Now()), Company: "acme", Title: "t", Date: long}
-		if err := s.AddMessages(context.Background(), []belfry.Message{m}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.AddActivity(context.Background(), a); err != nil {
-			t.Fatal(err)
-		}
+		s.messages = append(s.messages, prunedRow{ids.New(time.Now()), user})
+		s.activities = append(s.activities, ids.New(time.Now()))
+		s.revisions = append(s.revisions, ids.New(time.Now()))
+		s.requests = append(s.requests, time.Now())
 	}
 }
 
 func TestTheJanitorDeletesWhatGrowsTooOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newMemStore()
+		s := newPrunedStore()
 		ids := belfry.NewIDSource()
 		ids.New(time.Now())
 		time.Sleep(10 * time.Second)
-		s.addNow(t, ids, "1", "2")
+		s.addNow(ids, "1", "2")
 		j := belfry.NewJanitor(belfry.JanitorOptions{
 			Store:     s,
 			Retention: belfry.Retention{MessageAge: time.Hour, ActivityAge: 2 * time.Hour},
 		})
 		defer j.Close()
 		time.Sleep(30 * time.Minute)
-		s.addNow(t, ids, "1")
+		s.addNow(ids, "1")
 		s.wantLeft(t, 3, 3)
 		time.Sleep(29 * time.Minute)
 		s.wantLeft(t, 3, 3)
@@ -112,9 +167,9 @@ func TestTheJanitorDeletesWhatGrowsTooOld(t *testing.T) {
 
 func TestTheJanitorKeepsTheNumbersOfRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newMemStore()
+		s := newPrunedStore()
 		ids := belfry.NewIDSource()
-		s.addNow(t, ids, "1", "1", "1", "2", "3", "1")
+		s.addNow(ids, "1", "1", "1", "2", "3", "1")
 		j := belfry.NewJanitor(belfry.JanitorOptions{
 			Store:     s,
 			Retention: belfry.Retention{Messages: 4, MessagesPerUser: 1, Activities: 2},
@@ -123,7 +178,7 @@ func TestTheJanitorKeepsTheNumbersOfRows(t *testing.T) {
 		defer j.Close()
 		time.Sleep(500 * time.Millisecond)
 		s.wantLeft(t, 3, 2)
-		s.addNow(t, ids, "4", "5", "6")
+		s.addNow(ids, "4", "5", "6")
 		time.Sleep(time.Second)
 		s.wantLeft(t, 4, 2)
 	})
@@ -132,19 +187,23 @@ func TestTheJanitorKeepsTheNumbersOfRows(t *testing.T) {
 func TestTheJanitorRestsBetweenItsStepsAndItsRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPrunedStore()
-		s.takes = 10 * time.Millisecond
+		s.takes = 20 * time.Millisecond
 		ids := belfry.NewIDSource()
-		s.addNow(t, ids, slices.Repeat([]belfry.UserID{"1"}, 120)...)
+		s.addNow(ids, slices.Repeat([]belfry.UserID{"1"}, 120)...)
 		j := belfry.NewJanitor(belfry.JanitorOptions{Store: s, Retention: belfry.Retention{Messages: 1}})
 		defer j.Close()
 		time.Sleep(time.Second)
 		const ms = time.Millisecond
-		if got, want := s.asked(), []time.Duration{0, 30 * ms, 60 * ms}; !slices.Equal(got, want) {
+		var want []time.Duration
+		for i := range time.Duration(4) { // 119 rows: 6, and then more at once, as that takes long anyway
+			want = append(want, i*60*ms)
+		}
+		if got := s.asked(); !slices.Equal(got, want) {
 			t.Errorf("it was asked at %v, want %v: a third of the time at most", got, want)
 		}
 		s.wantLeft(t, 1, 120)
 		time.Sleep(time.Minute)
-		if got, want := s.asked(), []time.Duration{time.Minute + 70*ms}; !slices.Equal(got, want) {
+		if got, want := s.asked(), []time.Duration{time.Minute + 200*ms}; !slices.Equal(got, want) {
 			t.Errorf("it was asked at %v, want %v", got, want)
 		}
 	})
@@ -152,8 +211,8 @@ func TestTheJanitorRestsBetweenItsStepsAndItsRounds(t *testing.T) {
 
 func TestTheJanitorGoesOnAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newMemStore()
-		s.addNow(t, belfry.NewIDSource(), "1", "1", "1")
+		s := newPrunedStore()
+		s.addNow(belfry.NewIDSource(), "1", "1", "1")
 		s.fail = belfry.Errorf(belfry.ErrUnavailable, "away")
 		j := belfry.NewJanitor(belfry.JanitorOptions{
 			Store:     s,
@@ -191,10 +250,10 @@ func TestClosingTheJanitorEndsAStep(t *testing.T) {
 	})
 }
 
-func TestAJanitorWithoutLimitsLeavesTheStoreAlone(t *testing.T) {
+func TestAJanitorWithoutLimitsDeletesNoMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPrunedStore()
-		s.addNow(t, belfry.NewIDSource(), "1", "1")
+		s.addNow(belfry.NewIDSource(), "1", "1")
 		j := belfry.NewJanitor(belfry.JanitorOptions{Store: s})
 		defer j.Close()
 		time.Sleep(time.Hour)
@@ -202,5 +261,49 @@ func TestAJanitorWithoutLimitsLeavesTheStoreAlone(t *testing.T) {
 			t.Errorf("it was asked %d times", len(got))
 		}
 		s.wantLeft(t, 2, 2)
+	})
+}
+
+func TestRevisionsAndRequestsEndByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPrunedStore()
+		ids := belfry.NewIDSource()
+		s.addNow(ids, slices.Repeat([]belfry.UserID{"1"}, 120)...)
+		j := belfry.NewJanitor(belfry.JanitorOptions{Store: s, Interval: time.Hour})
+		defer j.Close()
+		want := func(revisions, requests int) {
+			t.Helper()
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if len(s.revisions) != revisions || len(s.requests) != requests {
+				t.Errorf("%d revisions and %d requests are left, want %d and %d", len(s.revisions), len(s.requests), revisions, requests)
+			}
+		}
+		time.Sleep(belfry.RequestLifetime - time.Minute)
+		want(120, 120)
+		time.Sleep(time.Hour + 2*time.Minute)
+		want(120, 0)
+		time.Sleep(belfry.DefaultLogAge - belfry.RequestLifetime - 2*time.Hour)
+		want(120, 0)
+		time.Sleep(2 * time.Hour)
+		want(0, 0)
+	})
+}
+
+func TestTheJanitorTellsWhoHasLostUnreadMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPrunedStore()
+		s.addNow(belfry.NewIDSource(), "1", "2")
+		var told []belfry.Identity
+		j := belfry.NewJanitor(belfry.JanitorOptions{
+			Store: s, Retention: belfry.Retention{Messages: 1},
+			Pruned: func(_ context.Context, owners []belfry.Identity) { told = append(told, owners...) },
+		})
+		time.Sleep(time.Second)
+		j.Close()
+		if want := []belfry.Identity{{User: "1"}}; !slices.Equal(told, want) {
+			t.Errorf("%v were told, want %v", told, want)
+		}
 	})
 }

@@ -2,7 +2,9 @@ package belfry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -14,63 +16,105 @@ type ServiceOptions struct {
 	// Presence counts who is online. Nil means a [MemoryPresence] of the
 	// service's own, which [Service.Close] closes.
 	Presence Presence
+	// Journal is the delivery record; nil means that none is kept.
+	Journal Journal
 	// IDs names messages and activities. One process has one source.
 	IDs *IDSource
 	Now func() time.Time // nil means time.Now
 	// ReplayLimit bounds the messages that one login replays; 0 means 100.
 	// What is beyond it waits for the next login, and is in the inbox.
 	ReplayLimit int
+	// CatchUpLimit bounds what a page is told that catches up from a cursor; 0
+	// means 500. Beyond it the page has to load its lists anew.
+	CatchUpLimit int
 	// MaxReceivers bounds the receivers of one push; 0 means 10,000.
 	MaxReceivers int
-	Logger       *slog.Logger // nil means slog.Default()
+	// ForcedCategories lists the categories of messages that no preference turns off.
+	ForcedCategories []string
+	Logger           *slog.Logger // nil means slog.Default()
 }
 
 // The defaults of [ServiceOptions].
 const (
 	DefaultReplayLimit  = 100
+	DefaultCatchUpLimit = 500
 	DefaultMaxReceivers = 10_000
 )
 
 // A Service is the rules: what may be pushed, who gets it and in which order,
 // what counts. It is safe for concurrent use.
 //
-// Of one receiver, pages get messages in the order of their IDs, each once; of
-// one company, activities likewise. That holds for all pushes and logins that go
-// through one Service.
+// Pages get messages, activities and changes in the order of their places in the log, each
+// once. That holds for all pushes and logins that go through one Service.
 type Service struct {
 	store        Store
 	broker       Broker
 	presence     Presence
 	ownPresence  *MemoryPresence // to be closed, or nil
-	ids          *IDSource
+	journal      Journal
 	now          func() time.Time
 	replayLimit  int
+	catchUpLimit int
 	maxReceivers int
+	forced       []string
 	log          *slog.Logger
 
-	inboxes *lanes // pushes in flight, by receiver
-	feeds   *lanes // pushes in flight, by company
+	line        *line
+	requests    gate // by key
+	logins      gate // by user: what waits is replayed to one page
+	marks       gate // by user: marks are stored in the order of their places
+	edits       gate // by message, likewise
+	preferences preferenceCache
+	choosers    choosers
+	notices     noticePlaces
+	agenda      agenda
+	teller      teller
+
+	background context.Context // ends with Close
+	stop       context.CancelFunc
+	running    sync.WaitGroup
 }
 
-// NewService makes a Service. It panics without a Store or a Broker.
-func NewService(o ServiceOptions) *Service {
+// NewService makes a Service and starts what it does by itself: scheduled pushes,
+// expiry, and the counts that follow a notice. It fails as the Store does. It
+// panics without a Store or a Broker.
+func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	if o.Store == nil || o.Broker == nil {
 		panic("belfry: a Service needs a Store and a Broker")
 	}
 	s := &Service{
-		store: o.Store, broker: o.Broker, presence: o.Presence, ids: o.IDs, now: o.Now,
-		replayLimit: o.ReplayLimit, maxReceivers: o.MaxReceivers, log: o.Logger,
-		inboxes: newLanes(), feeds: newLanes(),
+		store: o.Store, broker: o.Broker, presence: o.Presence, journal: o.Journal, now: o.Now,
+		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, maxReceivers: o.MaxReceivers,
+		forced: o.ForcedCategories, log: o.Logger,
+		agenda: newAgenda(), teller: newTeller(),
 	}
-	if s.log == nil {
-		s.log = slog.Default()
+	s.setDefaults()
+	ids := o.IDs
+	if ids == nil {
+		ids = NewIDSource()
 	}
+	last, err := s.store.Last(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the last place in the log: %w", err)
+	}
+	ids.Skip(last)
+	s.line = newLine(ids, s.now, s.log)
 	if s.presence == nil {
 		s.ownPresence = NewMemoryPresence(PresenceOptions{Changed: AnnounceOnline(s.broker, s.log)})
 		s.presence = s.ownPresence
 	}
-	if s.ids == nil {
-		s.ids = NewIDSource()
+	s.background, s.stop = context.WithCancel(context.Background())
+	s.running.Go(s.keepAgenda)
+	s.running.Go(s.tellCounts)
+	return s, nil
+}
+
+func (s *Service) setDefaults() {
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.journal == nil {
+		s.journal = noJournal{}
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -78,15 +122,19 @@ func NewService(o ServiceOptions) *Service {
 	if s.replayLimit <= 0 {
 		s.replayLimit = DefaultReplayLimit
 	}
+	if s.catchUpLimit <= 0 {
+		s.catchUpLimit = DefaultCatchUpLimit
+	}
 	if s.maxReceivers <= 0 {
 		s.maxReceivers = DefaultMaxReceivers
 	}
-	return s
 }
 
-// Close ends what the service itself has started. Store, broker and a presence
-// that was handed to it are their owner's to close.
+// Close ends what the service does by itself and returns when nothing of it is under way. Store, broker,
+// journal and a presence that was handed to it are their owner's to close.
 func (s *Service) Close() {
+	s.stop()
+	s.running.Wait()
 	if s.ownPresence != nil {
 		s.ownPresence.Close()
 	}

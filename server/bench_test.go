@@ -2,34 +2,41 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"belfry"
 )
 
-// BenchmarkPushHTTP pushes messages over loopback HTTP with 32 callers, stored
-// in SQLite before each is answered. The user who is online has two pages that
+// BenchmarkPushHTTP pushes messages over loopback HTTP with 32 callers to users in
+// turn, stored in SQLite before each is answered. The pages of those who are online
 // read along.
 func BenchmarkPushHTTP(b *testing.B) {
-	for _, c := range []struct{ name, uid, want string }{{"online", "1", pushOK}, {"offline", "2", pushOffline}} {
+	const users = 200
+	for _, c := range []struct{ name, want string }{{"online", pushOK}, {"offline", pushOffline}} {
 		b.Run(c.name, func(b *testing.B) {
 			f := start(b, func(o *Options) { o.MaxQueue = 64 << 20 })
-			for range 2 {
-				f.page("1", "1", "text").drain()
+			for i := range users {
+				if c.want == pushOK {
+					f.page(fmt.Sprint(i), "1", "text").drain()
+				}
 			}
-			form := url.Values{"token": {testKey}, "action": {"message"}, "receiverID": {c.uid}, "title": {"A task"}, "content": {"You have a new task."}}.Encode()
+			form := url.Values{"token": {testKey}, "action": {"message"}, "title": {"A task"}, "content": {"You have a new task."}}.Encode()
+			var pushed atomic.Int64
 			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 			defer client.CloseIdleConnections()
 			b.SetParallelism((32 + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0))
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					res, err := client.Post("http://"+f.PushAddr()+"/", formType, strings.NewReader(form))
+					to := fmt.Sprintf("%s&receiverID=%d", form, pushed.Add(1)%users)
+					res, err := client.Post("http://"+f.PushAddr()+"/", formType, strings.NewReader(to))
 					if err != nil {
 						b.Error(err)
 						return
@@ -52,16 +59,20 @@ func BenchmarkLogin(b *testing.B) {
 	f := start(b)
 	who := belfry.Identity{User: "1", Company: "1"}
 	for b.Loop() {
-		if _, err := f.Service().Login(context.Background(), who, silentPage{}); err != nil {
+		w, err := f.Service().Login(context.Background(), who, silentPage{}, belfry.LoginOptions{Trusted: true})
+		if err != nil {
 			b.Fatal(err)
 		}
-		f.Service().Logout(who, silentPage{})
+		f.Service().Logout(who, silentPage{}, w.Cursor, "")
 	}
 }
 
 // A silentPage takes everything and shows nothing.
 type silentPage struct{}
 
-func (silentPage) ID() string               { return "page" }
-func (silentPage) Join(...string)           {}
-func (silentPage) Emit(string, ...any) bool { return true }
+func (silentPage) ID() string                              { return "page" }
+func (silentPage) Join(...string)                          {}
+func (silentPage) Leave(...string)                         {}
+func (silentPage) Hold()                                   {}
+func (silentPage) Release()                                {}
+func (silentPage) Emit(string, belfry.Cursor, ...any) bool { return true }

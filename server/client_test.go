@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -310,7 +309,7 @@ func (c *client) until(name, arg string) {
 	}
 }
 
-// settled returns what has arrived of an event. Whatever the server has sent
+// settled returns the first arguments of what has arrived of an event. Whatever the server has sent
 // before the call is there: the answer to an event comes behind it.
 func (c *client) settled(name string) []string {
 	c.t.Helper()
@@ -319,17 +318,9 @@ func (c *client) settled(name string) []string {
 	defer c.mu.Unlock()
 	var all []string
 	for _, e := range c.events {
-		if e.name == name {
-			all = append(all, string(bytes.Join(rawBytes(e.args), []byte(","))))
+		if e.name == name && len(e.args) > 0 {
+			all = append(all, string(e.args[0]))
 		}
-	}
-	return all
-}
-
-func rawBytes(args []json.RawMessage) [][]byte {
-	all := make([][]byte, len(args))
-	for i, a := range args {
-		all[i] = a
 	}
 	return all
 }

@@ -35,7 +35,11 @@ func (f format) roomsOf(rooms []string) []string {
 func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 	for _, f := range []format{formatHTML, formatText} {
 		to := e.pages.To(f.roomsOf(env.Rooms)...).Except(env.Except...).Except(f.roomsOf(env.Except)...)
-		n, err := to.Emit(env.Event, eventArgs(env.Args, f, e.zone)...)
+		if env.Disconnect {
+			pages += disconnect(to)
+			continue
+		}
+		n, err := to.Emit(env.Event, eventArgs(env.Args, env.Cursor, f, e.zone)...)
 		if err != nil {
 			// The arguments are belfry's own: that they do not encode is a fault of it.
 			e.log.Error("event not encoded", "event", env.Event, "err", err)
@@ -45,23 +49,11 @@ func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 	return pages
 }
 
-// A page is a logged-in socket, as the rules see it.
-type page struct {
-	socket *socketio.Socket
-	who    belfry.Identity
-	format format
-	zone   *time.Location
-}
-
-var _ belfry.Page = (*page)(nil)
-
-// ID implements [belfry.Page].
-func (p *page) ID() string { return p.socket.ID() }
-
-// Join implements [belfry.Page]. A socket that has gone meanwhile joins nothing.
-func (p *page) Join(rooms ...string) { p.socket.Join(p.format.roomsOf(rooms)...) }
-
-// Emit implements [belfry.Page].
-func (p *page) Emit(event string, args ...any) bool {
-	return p.socket.Emit(event, eventArgs(args, p.format, p.zone)...) == nil
+// disconnect ends the sockets of a broadcast and returns how many.
+func disconnect(to socketio.Broadcast) (sockets int) {
+	for s := range to.Sockets() {
+		s.Disconnect(true)
+		sockets++
+	}
+	return sockets
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"belfry"
+	"belfry/auth"
 	"belfry/engineio"
 	"belfry/socketio"
 )
@@ -19,6 +20,8 @@ type gateway struct {
 	service *belfry.Service
 	logins  *logins
 	limits  *limiter
+	expiry  *expiry
+	topics  *topicCheck
 	zone    *time.Location
 	log     *slog.Logger
 }
@@ -30,12 +33,21 @@ func (g *gateway) attach(pages *socketio.Namespace) {
 	pages.OnDisconnect(g.disconnected)
 	pages.On("login", g.login)
 	for event, answer := range map[string]func(context.Context, *page, json.RawMessage) (any, error){
-		"messages": g.messages,
-		"dynamics": g.dynamics,
-		"read":     g.read,
-		"read_all": g.readAll,
-		"seen":     g.seen,
-		"online":   g.online,
+		"messages":        g.messages,
+		"dynamics":        g.dynamics,
+		"read":            g.marking(belfry.RevisionRead),
+		"unread":          g.marking(belfry.RevisionUnread),
+		"archive":         g.marking(belfry.RevisionArchived),
+		"unarchive":       g.marking(belfry.RevisionUnarchived),
+		"read_all":        g.readAll,
+		"seen":            g.seen,
+		"received":        g.received,
+		"online":          g.online,
+		"preferences":     g.preferences,
+		"set_preferences": g.setPreferences,
+		"join":            g.join,
+		"leave":           g.leave,
+		"renew":           g.renew,
 	} {
 		pages.On(event, g.answering(answer))
 	}
@@ -86,48 +98,57 @@ type welcome struct {
 	Online    int           `json:"online"`
 	Counts    belfry.Counts `json:"counts"`
 	Cursor    string        `json:"cursor"`
+	Reset     bool          `json:"reset,omitempty"` // the lists are to be loaded anew
 }
 
 func (g *gateway) login(s *socketio.Socket, e *socketio.Event) {
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
-	answer, err := g.tryLogin(ctx, s, e.Args.Raw(0))
-	if err != nil {
+	if err := g.tryLogin(ctx, s, e); err != nil {
 		logFailure(ctx, g.log, "login refused", err, "address", s.Handshake().Address)
 		g.ack(e, refuse(err))
-		return
 	}
-	g.ack(e, answer)
 }
 
-func (g *gateway) tryLogin(ctx context.Context, s *socketio.Socket, arg json.RawMessage) (welcome, error) {
+// tryLogin logs a page in and answers it, unless it fails.
+func (g *gateway) tryLogin(ctx context.Context, s *socketio.Socket, e *socketio.Event) error {
 	if p := pageOf(s); p != nil {
-		return welcome{}, belfry.Errorf(belfry.ErrConflict, "this page is logged in already; the second login was ignored")
+		return belfry.Errorf(belfry.ErrConflict, "this page is logged in already; the second login was ignored")
 	}
-	who, format, err := g.logins.check(arg, s.Handshake())
+	l, err := g.check(e.Args.Raw(0), s.Handshake())
 	if err != nil {
-		return welcome{}, err
+		return err
 	}
-	return g.admit(ctx, s, who, format)
+	return g.admit(ctx, s, l, func(w belfry.Welcome) {
+		g.ack(e, welcome{true, string(l.who.User), string(l.who.Company), w.Online, w.Counts, w.Cursor.String(), w.Reset})
+	})
 }
 
-// admit makes the socket a page of who.
-func (g *gateway) admit(ctx context.Context, s *socketio.Socket, who belfry.Identity, f format) (welcome, error) {
-	p := &page{socket: s, who: who, format: f, zone: g.zone}
+// check asks who a page is, and has the delivery record say of whom a token was refused.
+func (g *gateway) check(arg json.RawMessage, h *engineio.Handshake) (login, error) {
+	l, err := g.logins.check(arg, h)
+	if err != nil && l.who.User != "" {
+		g.service.NoteRefused(l.who, belfry.ErrorMessage(err))
+	}
+	return l, err
+}
+
+// admit makes the socket a page and greets it.
+func (g *gateway) admit(ctx context.Context, s *socketio.Socket, l login, greet func(belfry.Welcome)) error {
+	p := newPage(s, l, g.zone)
 	s.SetData(p) // before the login, so that one which panics halfway is logged out
-	w, err := g.service.Login(ctx, who, p)
+	l.options.Greet = greet
+	w, err := g.service.Login(ctx, l.who, p, l.options)
 	if err != nil {
 		s.SetData(nil)
-		return welcome{}, err
+		if belfry.ErrorCode(err) == belfry.ErrUnauthorized {
+			g.service.NoteRefused(l.who, belfry.ErrorMessage(err))
+		}
+		return err
 	}
-	return welcome{true, string(who.User), string(who.Company), w.Online, w.Counts, w.Cursor}, nil
-}
-
-// A pending login is the slot of a socket that showed who it is while it
-// connected, until it is connected.
-type pendingLogin struct {
-	who    belfry.Identity
-	format format
+	p.since = w.Cursor
+	g.expiry.watch(p, l.expires)
+	return nil
 }
 
 // loginAtConnect checks what a client of 3.x or 4.x gives as auth, or one of 1.x
@@ -135,18 +156,62 @@ type pendingLogin struct {
 func (g *gateway) loginAtConnect(s *socketio.Socket) error {
 	arg := s.Auth()
 	if token := s.Handshake().Query.Get("token"); token != "" && s.Revision() == 4 {
-		arg, _ = json.Marshal(map[string]string{"token": token, "format": s.Handshake().Query.Get("format")})
+		query := s.Handshake().Query
+		arg, _ = json.Marshal(map[string]string{"token": token, "format": query.Get("format"), "cursor": query.Get("cursor")})
 	}
 	if !saysWho(arg) {
 		return nil
 	}
-	who, format, err := g.logins.check(arg, s.Handshake())
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	l, err := g.check(arg, s.Handshake())
+	if err == nil && !l.options.Trusted { // here the client still learns why
+		err = g.service.CheckToken(ctx, l.who.User, l.options.Issued)
+	}
 	if err != nil {
-		logFailure(context.Background(), g.log, "login refused", err, "address", s.Handshake().Address)
+		logFailure(ctx, g.log, "login refused", err, "address", s.Handshake().Address)
 		return &socketio.ConnectError{Message: belfry.ErrorMessage(err), Data: refuse(err).Error}
 	}
-	s.SetData(pendingLogin{who, format})
+	if s.Revision() >= 5 {
+		g.resume(ctx, s, &l)
+	}
+	s.SetData(l)
 	return nil
+}
+
+// resume lets a client of 4.6 or later go on with the session that it had, if
+// it can be told all that it has missed, and otherwise begins one that can be
+// resumed. Who it is was settled by what it shows now; the pid only has to be of the same
+// identity.
+func (g *gateway) resume(ctx context.Context, s *socketio.Socket, l *login) {
+	if pid, offset, asked := s.Recovery(); asked {
+		if id, ok := g.resumable(ctx, l, pid, offset); ok {
+			s.Resume(id, pid)
+			return
+		}
+	}
+	s.Offer(g.logins.tokens.SignPage(auth.Page{ID: s.ID(), Who: l.who}))
+}
+
+// resumable checks a pid and an offset and sets the login's cursor.
+func (g *gateway) resumable(ctx context.Context, l *login, pid, offset string) (id string, ok bool) {
+	session, err := g.logins.tokens.OpenPage(pid)
+	if err != nil || session.Who != l.who {
+		return "", false
+	}
+	cursor, err := belfry.ParseCursor(offset)
+	if err != nil {
+		return "", false
+	}
+	complete, err := g.service.CanCatchUp(ctx, l.who, cursor)
+	if err != nil {
+		logFailure(ctx, g.log, "session not resumed", err)
+	}
+	if err != nil || !complete {
+		return "", false
+	}
+	l.options.Cursor, l.options.Resumed = cursor, true
+	return session.ID, true
 }
 
 // connected completes a login that was shown at connect. Its counts come as an
@@ -157,28 +222,56 @@ func (g *gateway) connected(s *socketio.Socket) {
 		s.Disconnect(true)
 		return
 	}
-	pending, ok := s.Data().(pendingLogin)
+	pending, ok := s.Data().(login)
 	if !ok {
 		return
 	}
 	s.SetData(nil)
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
-	w, err := g.admit(ctx, s, pending.who, pending.format)
+	err := g.admit(ctx, s, pending, func(w belfry.Welcome) {
+		// With the cursor the client learns what it has been told up to.
+		if err := s.Emit(belfry.EventCounts, w.Counts, w.Cursor.String()); err != nil {
+			g.log.Debug("counts not sent", "err", err)
+		}
+	})
 	if err != nil {
 		logFailure(ctx, g.log, "login failed", err, "address", s.Handshake().Address)
 		// Not Disconnect: after that, clients do not come back by themselves.
 		s.Session().Close(engineio.ReasonForcedClose)
-		return
-	}
-	if err := s.Emit(belfry.EventCounts, w.Counts); err != nil {
-		g.log.Debug("counts not sent", "err", err)
 	}
 }
 
-func (g *gateway) disconnected(s *socketio.Socket, _ engineio.Reason) {
+func (g *gateway) disconnected(s *socketio.Socket, reason engineio.Reason) {
 	g.limits.leave(s.Handshake().Address)
 	if p := pageOf(s); p != nil {
-		g.service.Logout(p.who, p)
+		g.expiry.forget(p)
+		g.service.Logout(p.who, p, p.since, p.whyGone(reason))
 	}
+}
+
+// renew gives a page a new token, before the one that it has expires.
+func (g *gateway) renew(ctx context.Context, p *page, arg json.RawMessage) (any, error) {
+	var shown struct {
+		Token string `json:"token"`
+	}
+	if err := decodeArg(arg, &shown); err != nil {
+		return nil, err
+	}
+	claims, err := g.logins.tokens.Verify(shown.Token)
+	if err == nil && claims.Who != p.who {
+		err = belfry.Errorf(belfry.ErrUnauthorized, "the token is for somebody else; log in on a new page")
+	}
+	if err == nil {
+		err = g.service.CheckToken(ctx, claims.Who.User, claims.Issued)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.setTopics(claims.Topics)
+	g.expiry.watch(p, claims.Expires)
+	return struct {
+		OK        bool      `json:"ok"`
+		ExpiresAt time.Time `json:"expiresAt"`
+	}{true, claims.Expires.UTC()}, nil
 }

@@ -115,18 +115,19 @@ func TestOnlyOnesOwnMessagesAreMarkedAndAllPagesLearnTheCounts(t *testing.T) {
 	if c := parse[struct{ Counts belfry.Counts }](t, first.call("read", `{"ids":["000000000000000000000000"]}`)).Counts; c.Unread != 3 || c.Unseen != 3 {
 		t.Errorf("counts after what others did: %+v", c)
 	}
-	for _, page := range []*client{first, second} {
-		page.next("counts")
-	}
 
 	steps := []struct {
 		event, arg     string
 		unread, unseen int
+		told           string // the event that pages get beside the counts
 	}{
-		{"seen", fmt.Sprintf(`{"last":%q}`, ids[1].ID), 3, 1},
-		{"read", arg, 2, 0},
-		{"read", arg, 2, 0},
-		{"read_all", `{}`, 0, 0},
+		{"seen", fmt.Sprintf(`{"last":%q}`, ids[1].ID), 3, 1, ""},
+		{"read", arg, 2, 0, "msg_read"},
+		{"unread", arg, 3, 1, "msg_read"},
+		{"read_all", `{"typeID":7}`, 3, 1, "nothing"},
+		{"archive", arg, 2, 0, "msg_changed"},
+		{"unarchive", arg, 2, 0, "msg_changed"},
+		{"read_all", `{}`, 0, 0, "msg_read"},
 	}
 	version := int64(0)
 	for _, s := range steps {
@@ -139,6 +140,12 @@ func TestOnlyOnesOwnMessagesAreMarkedAndAllPagesLearnTheCounts(t *testing.T) {
 		}
 		version = answer.Counts.Version
 		for _, page := range []*client{first, second} {
+			if s.told == "nothing" {
+				break
+			}
+			if s.told != "" {
+				page.next(s.told)
+			}
 			if c := parse[belfry.Counts](t, page.next("counts")); fmt.Sprint(c) != fmt.Sprint(answer.Counts) {
 				t.Errorf("a page was told %+v, the answer was %+v", c, answer.Counts)
 			}
@@ -482,5 +489,40 @@ func TestAStoreThatIsAwayIsSaidSo(t *testing.T) {
 	}
 	if sent := page.settled("new_msg"); len(sent) > 0 {
 		t.Errorf("sent although not stored: %s", sent)
+	}
+}
+
+func TestAPageConfirmsWhatItGotAndNotMuchMore(t *testing.T) {
+	f := start(t)
+	page := f.page("1", "1", "text")
+	many := `{"ids":["` + strings.Repeat(belfry.ID{1}.String()+`","`, 999) + belfry.ID{1}.String() + `"]}`
+	if got := parse[loginAnswer](t, page.call("received", many)); !got.OK {
+		t.Errorf("the first confirmation was answered %+v", got)
+	}
+	if got := parse[loginAnswer](t, page.call("received", many)); got.OK || got.Error.Code != "limited" {
+		t.Errorf("the second was answered %+v", got)
+	}
+	for _, bad := range []string{`{}`, `{"ids":[]}`, `{"ids":["x"]}`} {
+		if got := parse[loginAnswer](t, page.call("received", bad)); got.OK || got.Error.Code != "invalid" {
+			t.Errorf("%s was answered %+v", bad, got)
+		}
+	}
+}
+
+func TestPagesSetTheirUsersPreferences(t *testing.T) {
+	f := start(t, func(o *Options) { o.ForcedCategories = []string{"security"} })
+	page := f.page("1", "1", "text")
+	set := func(list string) string { return string(page.call("set_preferences", `{"preferences":`+list+`}`)) }
+	const off = `{"category":"ads","inApp":false}`
+	if got := set(`[` + off + `]`); got != `{"ok":true,"preferences":[`+off+`]}` {
+		t.Errorf("it was answered %s", got)
+	}
+	if got := string(page.call("preferences")); got != `{"ok":true,"preferences":[`+off+`]}` {
+		t.Errorf("they are %s", got)
+	}
+	for _, bad := range []string{`[{"category":"security","inApp":false}]`, `null`, `[{}]`, `{}`, `[{"typeID":-1,"inApp":false}]`} {
+		if got := parse[loginAnswer](f.t, json.RawMessage(set(bad))); got.OK || got.Error.Code != "invalid" {
+			t.Errorf("%s was answered %+v", bad, got)
+		}
 	}
 }

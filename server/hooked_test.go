@@ -34,21 +34,21 @@ func (h *hookedStore) call(of func(*hookedStore) func()) {
 	}
 }
 
-func (h *hookedStore) AddMessages(ctx context.Context, messages []belfry.Message) error {
+func (h *hookedStore) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Replaced, error) {
 	h.mu.Lock()
 	add := h.add
 	h.mu.Unlock()
 	if add != nil {
 		if err := add(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return h.Store.AddMessages(ctx, messages)
+	return h.Store.Add(ctx, entries)
 }
 
-func (h *hookedStore) Inbox(ctx context.Context, who belfry.Identity, before belfry.ID, limit int) ([]belfry.Message, error) {
+func (h *hookedStore) Inbox(ctx context.Context, who belfry.Identity, q belfry.InboxQuery) ([]belfry.Message, error) {
 	h.call(func(h *hookedStore) func() { return h.inbox })
-	return h.Store.Inbox(ctx, who, before, limit)
+	return h.Store.Inbox(ctx, who, q)
 }
 
 func (h *hookedStore) Counts(ctx context.Context, who belfry.Identity) (belfry.Counts, error) {

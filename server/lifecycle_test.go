@@ -155,7 +155,7 @@ func TestStopCutsOffACallerThatDoesNotFinish(t *testing.T) {
 
 func TestStartFailsWhereAPortIsTaken(t *testing.T) {
 	f := start(t)
-	s, err := New(Options{Listen: "127.0.0.1:0", PushListen: f.PushAddr(), Store: f.store, Tokens: f.tokens, Logger: f.Server.log})
+	s, err := New(context.Background(), Options{Listen: "127.0.0.1:0", PushListen: f.PushAddr(), Store: f.store, Tokens: f.tokens, Logger: f.Server.log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		"a path with a pattern":  {Store: f.store, Tokens: f.tokens, Path: "/{x}/"},
 		"an origin that is none": {Store: f.store, Tokens: f.tokens, Origins: []string{"app"}},
 	} {
-		if _, err := New(o); err == nil {
+		if _, err := New(context.Background(), o); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"belfry"
 	"belfry/auth"
@@ -42,7 +43,22 @@ type loginArg struct {
 	UID       json.RawMessage `json:"uid"`
 	CompanyID json.RawMessage `json:"companyID"`
 	Format    string          `json:"format"`
+	Cursor    string          `json:"cursor"`
 }
+
+// A login is what a page is admitted as.
+type login struct {
+	who     belfry.Identity
+	format  format
+	cursor  belfry.Cursor // what it has been told up to, or zero
+	expires time.Time     // of its token; zero where it showed none
+	topics  []string      // globs of those that it may join
+	options belfry.LoginOptions
+}
+
+// anyTopic is what a page that logs in without a token may join: whoever may be anybody
+// may hear anything.
+var anyTopic = []string{"*"}
 
 // saysWho reports whether the auth payload of a connection is meant as a login,
 // a malformed one included: the page must learn that it is not logged in.
@@ -63,41 +79,58 @@ func says(value json.RawMessage) bool {
 // maxLoginBytes bounds the argument of a login: a token and a little more.
 const maxLoginBytes = auth.MaxTokenBytes + 1024
 
-// check returns who the argument of a login speaks for and the format it asks
-// for. It fails with ErrInvalid or ErrUnauthorized.
-func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (belfry.Identity, format, error) {
+// check returns what the argument of a login makes the page. It fails with
+// ErrInvalid or ErrUnauthorized; who a token that is refused was for is told if it is known.
+func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (login, error) {
 	if len(arg) > maxLoginBytes {
-		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "login takes at most %d bytes", maxLoginBytes)
+		return login{}, belfry.Errorf(belfry.ErrInvalid, "login takes at most %d bytes", maxLoginBytes)
 	}
 	var a loginArg
 	if trimmed := bytes.TrimSpace(arg); len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(trimmed, &a) != nil {
-		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "login takes one object, {token} or {uid, companyID}")
+		return login{}, belfry.Errorf(belfry.ErrInvalid, "login takes one object, {token} or {uid, companyID}")
 	}
-	f := formatHTML
+	result, err := l.identify(&a, h)
+	if err != nil {
+		return result, err
+	}
 	switch a.Format {
 	case "", "html":
 	case "text":
-		f = formatText
+		result.format = formatText
 	default:
-		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrInvalid, "format must be html or text")
+		return login{}, belfry.Errorf(belfry.ErrInvalid, "format must be html or text")
 	}
+	if a.Cursor != "" {
+		if result.cursor, err = belfry.ParseCursor(a.Cursor); err != nil {
+			return login{}, err
+		}
+	}
+	result.options.Cursor = result.cursor
+	return result, nil
+}
+
+// identify settles who the page speaks for.
+func (l *logins) identify(a *loginArg, h *engineio.Handshake) (login, error) {
 	if a.Token != "" {
 		claims, err := l.tokens.Verify(a.Token)
-		return claims.Who, f, err
+		return login{
+			who: claims.Who, expires: claims.Expires, topics: claims.Topics,
+			options: belfry.LoginOptions{Issued: claims.Issued},
+		}, err
 	}
 	if !l.insecureAllowed(h) {
-		return belfry.Identity{}, 0, belfry.Errorf(belfry.ErrUnauthorized, "%s", l.needsToken())
+		return login{}, belfry.Errorf(belfry.ErrUnauthorized, "%s", l.needsToken())
 	}
 	uid, err := idArg("uid", a.UID)
 	if err != nil {
-		return belfry.Identity{}, 0, err
+		return login{}, err
 	}
 	company, err := idArg("companyID", a.CompanyID)
 	if err != nil {
-		return belfry.Identity{}, 0, err
+		return login{}, err
 	}
 	who, err := belfry.NewIdentity(uid, company)
-	return who, f, err
+	return login{who: who, topics: anyTopic, options: belfry.LoginOptions{Trusted: true}}, err
 }
 
 // needsToken says why a login without a token is refused.

@@ -281,12 +281,14 @@ func FuzzLogin(f *testing.F) {
 	}
 	f.Add([]byte(`{"uid":1,"companyID":"2","format":"text"}`))
 	f.Add([]byte(`{"uid":"1","companyID":2,"token":""}`))
+	f.Add([]byte(`{"uid":1,"companyID":2,"cursor":"AgAAAAAAAAAAAAAAAA"}`))
 	l := &logins{insecure: InsecureAnywhere}
 	f.Fuzz(func(t *testing.T, arg []byte) {
 		if strings.Contains(strings.ToLower(string(arg)), "token") || strings.Contains(string(arg), `\u`) {
 			return // tokens are fuzzed in package auth
 		}
-		who, _, err := l.check(arg, &engineio.Handshake{})
+		login, err := l.check(arg, &engineio.Handshake{})
+		who := login.who
 		if err != nil {
 			if code := belfry.ErrorCode(err); code != belfry.ErrInvalid && code != belfry.ErrUnauthorized {
 				t.Errorf("error %v", err)

@@ -72,19 +72,18 @@ func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Recei
 	if err != nil {
 		return belfry.Receipt{}, err
 	}
-	opt := belfry.PushOptions{Transient: !store}
 	switch action := f.get("action"); {
 	case action == "message":
-		return h.message(r.Context(), f, opt)
+		return h.message(r.Context(), f, store)
 	case action == "dynamic":
-		return h.activity(r.Context(), f, opt)
+		return h.activity(r.Context(), f, store)
 	case action == "" && f.get("type") == "publish":
-		return h.publish(r.Context(), f, opt)
+		return h.publish(r.Context(), f, store)
 	}
 	return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "action must be message or dynamic, or type must be publish")
 }
 
-func (h *pushHandler) message(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {
+func (h *pushHandler) message(ctx context.Context, f fields, store bool) (belfry.Receipt, error) {
 	date, err := h.dateField(f)
 	if err != nil {
 		return belfry.Receipt{}, err
@@ -97,7 +96,7 @@ func (h *pushHandler) message(ctx context.Context, f fields, opt belfry.PushOpti
 	for _, uid := range f.list("receiverID") {
 		receivers = append(receivers, belfry.UserID(uid))
 	}
-	return h.service.PushMessage(ctx, belfry.Message{
+	return h.service.PushMessage(ctx, belfry.Push{Transient: !store, Receivers: receivers, Message: belfry.Message{
 		Company:  belfry.CompanyID(f.get("companyID")),
 		SenderID: f.get("senderID"),
 		Sender:   f.get("sender"),
@@ -108,10 +107,10 @@ func (h *pushHandler) message(ctx context.Context, f fields, opt belfry.PushOpti
 		Date:     date,
 		Type:     belfry.MessageType(typeID),
 		Extra:    f.extra(),
-	}, receivers, opt)
+	}}, nil)
 }
 
-func (h *pushHandler) activity(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {
+func (h *pushHandler) activity(ctx context.Context, f fields, store bool) (belfry.Receipt, error) {
 	date, err := h.dateField(f)
 	if err != nil {
 		return belfry.Receipt{}, err
@@ -120,7 +119,7 @@ func (h *pushHandler) activity(ctx context.Context, f fields, opt belfry.PushOpt
 	if err != nil {
 		return belfry.Receipt{}, err
 	}
-	return h.service.PushActivity(ctx, belfry.Activity{
+	return h.service.PushActivity(ctx, belfry.ActivityPush{Transient: !store, Activity: belfry.Activity{
 		Company:    belfry.CompanyID(f.get("companyID")),
 		OperatorID: f.get("operatorID"),
 		Operator:   f.get("operator"),
@@ -133,16 +132,13 @@ func (h *pushHandler) activity(ctx context.Context, f fields, opt belfry.PushOpt
 		ObjectType: belfry.ObjectType(objectType),
 		ObjectID:   f.get("objectID"),
 		Extra:      f.extra(),
-	}, opt)
+	}}, nil)
 }
 
 // publish is the call of web-msg-sender: a bare text, to one user or to all.
-func (h *pushHandler) publish(ctx context.Context, f fields, opt belfry.PushOptions) (belfry.Receipt, error) {
+func (h *pushHandler) publish(ctx context.Context, f fields, store bool) (belfry.Receipt, error) {
 	to, text := belfry.UserID(f.get("to")), f.get("content")
-	if to != "" && opt.Transient {
-		return h.service.PushMessage(ctx, belfry.Message{Content: text, Bare: true}, []belfry.UserID{to}, opt)
-	}
-	return h.service.PublishText(ctx, to, text)
+	return h.service.PublishText(ctx, to, text, store)
 }
 
 // dateField reads a date as the article writes it, or RFC 3339, or seconds since

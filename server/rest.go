@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -37,8 +38,8 @@ type rest struct {
 
 // backend is the API of the push port: for programs that hold the key.
 func (a *rest) backend() http.Handler {
-	return a.build("belfry for backends", "Push messages and activities, and read and mark any user's inbox. Every call needs the API key.",
-		a.registerPushes, a.registerUsers)
+	return a.build("belfry for backends", "Push messages, activities and events, change and explain them, and read and mark any user's inbox. Every call needs the API key.",
+		a.registerMessages, a.registerActivities, a.registerEvents, a.registerUsers, a.registerCompanies, a.registerSessions)
 }
 
 // personal is the API of the public port: for pages, each with its user's token.
@@ -52,6 +53,7 @@ func (a *rest) build(title, description string, register ...func(huma.API)) http
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig(title, restVersion)
 	config.Info.Description = description
+	config.Info.License = &huma.License{Name: "Apache 2.0", Identifier: "Apache-2.0"}
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", "" // served below
 	config.CreateHooks = nil                                             // no $schema in answers
 	config.RejectUnknownQueryParameters = true
@@ -67,27 +69,55 @@ func (a *rest) build(title, description string, register ...func(huma.API)) http
 	return orProblem(mux)
 }
 
-// unmarshalUTF8 refuses what encoding/json would silently replace.
+// unmarshalUTF8 refuses what encoding/json would silently replace, and says what
+// is wrong without the names of Go.
 func unmarshalUTF8(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("the body is not valid UTF-8")
 	}
-	return json.Unmarshal(data, v)
+	err := json.Unmarshal(data, v)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s is of the wrong type", wrong.Field)
+	}
+	return err
+}
+
+func operation(id, method, path, tag, summary string) huma.Operation {
+	return huma.Operation{OperationID: id, Method: method, Path: path, Tags: []string{tag}, Summary: summary}
+}
+
+func created(op huma.Operation) huma.Operation {
+	op.DefaultStatus = http.StatusCreated
+	return op
 }
 
 // handle registers an operation. Its errors become problem documents here.
 func handle[I, O any](a *rest, api huma.API, op huma.Operation, f func(context.Context, *I) (*O, error)) {
-	op.MaxBodyBytes = maxPushBody
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = maxPushBody
+	}
+	places := &fieldPlaces{in: "body."}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		ctx, cancel := context.WithTimeout(ctx, restTimeout)
 		defer cancel()
 		out, err := f(ctx, in)
 		if err != nil {
 			logFailure(ctx, a.log, "request refused", err, "operation", op.OperationID)
-			return nil, problemOf(err)
+			return nil, problemOf(err, places)
 		}
 		return out, nil
 	})
+	places.parameters = documented(api, op).Parameters
+}
+
+// documented returns an operation as its document has it.
+func documented(api huma.API, op huma.Operation) *huma.Operation {
+	for _, o := range operationsOf(api.OpenAPI().Paths[op.Path]) {
+		if o.Method == op.Method {
+			return o
+		}
+	}
+	panic("server: " + op.OperationID + " is not documented")
 }
 
 // isDocument reports whether a path describes the API; anybody may read that.
@@ -122,7 +152,6 @@ func (a *rest) forPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if !a.limits.mayAsk(r.RemoteAddr) {
-			w.Header().Set("Retry-After", "1")
 			a.refuse(w, r, belfry.Errorf(belfry.ErrLimited, "too many requests from this address; try again later"))
 			return
 		}
@@ -136,15 +165,26 @@ func (a *rest) forPages(next http.Handler) http.Handler {
 				a.refuse(w, r, belfry.Errorf(belfry.ErrUnauthorized, "the token is missing: send it as Authorization: Bearer"))
 				return
 			}
-			claims, err := a.tokens.Verify(token)
+			who, err := a.verify(r.Context(), token)
 			if err != nil {
 				a.refuse(w, r, err)
 				return
 			}
-			r = r.WithContext(context.WithValue(r.Context(), identityKey{}, claims.Who))
+			r = r.WithContext(context.WithValue(r.Context(), identityKey{}, who))
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// verify returns whom a token speaks for, unless it was made void.
+func (a *rest) verify(ctx context.Context, token string) (belfry.Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, restTimeout)
+	defer cancel()
+	claims, err := a.tokens.Verify(token)
+	if err != nil {
+		return belfry.Identity{}, err
+	}
+	return claims.Who, a.service.CheckToken(ctx, claims.Who.User, claims.Issued)
 }
 
 // sharing answers pages of other origins (Fetch Standard, "CORS protocol") by
@@ -165,7 +205,7 @@ func (a *rest) sharing(next http.Handler) http.Handler {
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate")
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-			h.Set("Access-Control-Allow-Methods", "GET, POST")
+			h.Set("Access-Control-Allow-Methods", "GET, POST, PUT")
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 			h.Set("Access-Control-Max-Age", "600")
 			w.WriteHeader(http.StatusNoContent)
@@ -178,5 +218,5 @@ func (a *rest) sharing(next http.Handler) http.Handler {
 // refuse answers a request that does not reach an operation.
 func (a *rest) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	logFailure(r.Context(), a.log, "request refused", err, "address", r.RemoteAddr)
-	writeProblem(w, problemOf(err))
+	writeProblem(w, problemOf(err, nil))
 }

@@ -76,14 +76,17 @@ type docsField struct {
 func newDocs(document *huma.OpenAPI) docs {
 	d := docs{Title: document.Info.Title, Description: document.Info.Description, Style: template.CSS(docsStyle)}
 	for _, path := range slices.Sorted(maps.Keys(document.Paths)) {
-		item := document.Paths[path]
-		for _, op := range []*huma.Operation{item.Get, item.Post} {
-			if op != nil {
-				d.Operations = append(d.Operations, newDocsOperation(document, op))
-			}
+		for _, op := range operationsOf(document.Paths[path]) {
+			d.Operations = append(d.Operations, newDocsOperation(document, op))
 		}
 	}
 	return d
+}
+
+// operationsOf returns the operations of a path.
+func operationsOf(item *huma.PathItem) []*huma.Operation {
+	return slices.DeleteFunc([]*huma.Operation{item.Get, item.Put, item.Post, item.Patch, item.Delete},
+		func(op *huma.Operation) bool { return op == nil })
 }
 
 func newDocsOperation(document *huma.OpenAPI, op *huma.Operation) docsOperation {
@@ -94,12 +97,17 @@ func newDocsOperation(document *huma.OpenAPI, op *huma.Operation) docsOperation 
 	if op.RequestBody != nil {
 		o.Input = append(o.Input, docsFields(document, op.RequestBody.Content["application/json"].Schema, "body")...)
 	}
-	for status, response := range op.Responses {
-		if content := response.Content["application/json"]; content != nil {
-			o.Status = status
+	var statuses []string
+	for _, status := range slices.Sorted(maps.Keys(op.Responses)) {
+		if status == "default" { // a problem
+			continue
+		}
+		statuses = append(statuses, status)
+		if content := op.Responses[status].Content["application/json"]; content != nil {
 			o.Output = docsFields(document, content.Schema, "")
 		}
 	}
+	o.Status = strings.Join(statuses, " or ")
 	return o
 }
 
@@ -114,15 +122,23 @@ func docsFields(document *huma.OpenAPI, schema *huma.Schema, place string) []doc
 }
 
 func resolved(document *huma.OpenAPI, schema *huma.Schema) *huma.Schema {
-	if schema.Ref != "" {
-		return document.Components.Schemas.SchemaFromRef(schema.Ref)
+	if ref := refOf(schema); ref != "" {
+		return document.Components.Schemas.SchemaFromRef(ref)
 	}
 	return schema
 }
 
+// refOf returns what a schema refers to, or nothing.
+func refOf(schema *huma.Schema) string {
+	if ref, ok := schema.Extensions[shownRef].(string); ok {
+		return ref
+	}
+	return schema.Ref
+}
+
 // typeName says in a word what a schema takes.
 func typeName(document *huma.OpenAPI, schema *huma.Schema) string {
-	if schema.Ref != "" {
+	if refOf(schema) != "" {
 		var names []string
 		for _, f := range docsFields(document, schema, "") {
 			names = append(names, f.Name)
@@ -136,6 +152,8 @@ func typeName(document *huma.OpenAPI, schema *huma.Schema) string {
 		return "list of " + typeName(document, schema.Items)
 	case schema.Format == "date-time":
 		return "date (RFC 3339)"
+	case schema.Type == "":
+		return "any JSON"
 	}
 	return schema.Type
 }

@@ -2,10 +2,15 @@ package server
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"belfry"
 )
@@ -45,7 +50,7 @@ func init() {
 	}
 }
 
-// newProblem makes a problem that names the fields in errs. Values are not
+// newProblem makes a problem that names each field in errs once. Values are not
 // repeated, and a fault of belfry's own says nothing of its inside.
 func newProblem(status int, detail string, errs ...error) *problem {
 	p := &problem{Title: http.StatusText(status), Status: status, Code: codeOf(status), Detail: detail}
@@ -56,20 +61,75 @@ func newProblem(status int, detail string, errs ...error) *problem {
 	for _, err := range errs {
 		if detailed, ok := err.(huma.ErrorDetailer); ok {
 			d := detailed.ErrorDetail()
-			field := wrongField{Location: d.Location, Message: d.Message}
-			if !slices.Contains(p.Errors, field) { // an embedded part is resolved with its whole, too
-				p.Errors = append(p.Errors, field)
-			}
+			p.name(wrongField{Location: d.Location, Message: d.Message})
 		}
 	}
 	return p
 }
 
-// problemOf is the problem of an error of the rules.
-func problemOf(err error) *problem {
+// name adds a field, unless it is named already: schemas speak before checks, and
+// an embedded part is resolved with its whole, too.
+func (p *problem) name(field wrongField) {
+	if missing := missingProperty.FindStringSubmatch(field.Message); missing != nil {
+		field = wrongField{Location: field.Location + "." + missing[1], Message: "is missing"}
+	}
+	if !slices.ContainsFunc(p.Errors, func(f wrongField) bool { return f.Location == field.Location }) {
+		p.Errors = append(p.Errors, field)
+	}
+}
+
+// missingProperty is how huma names a property that is not there: at its object.
+var missingProperty = regexp.MustCompile("^" + fmt.Sprintf(validation.MsgExpectedRequiredProperty, "(.+)") + "$")
+
+// fieldPlaces says where an operation takes the fields that the rules name.
+type fieldPlaces struct {
+	parameters []*huma.Param
+	in         string // what goes before the fields that are no parameters
+}
+
+// restNames are the fields that REST calls otherwise than the rules do.
+var restNames = map[string]string{"receiverID": "receivers", "the idempotency key": keyHeader}
+
+// problemOf is the problem of an error of the rules; without places it names no fields.
+func problemOf(err error, places *fieldPlaces) *problem {
 	code := belfry.ErrorCode(err)
 	status := statusOf(code)
-	return &problem{Title: http.StatusText(status), Status: status, Code: code, Detail: belfry.ErrorMessage(err)}
+	p := &problem{Title: http.StatusText(status), Status: status, Code: code, Detail: belfry.ErrorMessage(err)}
+	if fields := belfry.ErrorFields(err); places != nil && len(fields) > 0 {
+		messages := make([]string, len(fields))
+		for i, f := range fields {
+			message := f.Message
+			if name, ok := restNames[f.Field]; ok {
+				message = name + strings.TrimPrefix(message, f.Field)
+				f.Field = name
+			}
+			messages[i] = message
+			p.name(wrongField{Location: places.of(f.Field), Message: message})
+		}
+		p.Detail = strings.Join(messages, "; ")
+	}
+	return p
+}
+
+func (f *fieldPlaces) of(field string) string {
+	for _, p := range f.parameters {
+		if p.Name == field {
+			return p.In + "." + field
+		}
+	}
+	return f.in + field
+}
+
+// GetHeaders implements [huma.HeadersError].
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="belfry"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	}
+	return h
 }
 
 // writeProblem answers with a problem.
@@ -78,10 +138,8 @@ func writeProblem(w http.ResponseWriter, p *problem) {
 	if err != nil { // it holds strings and a number
 		panic(err)
 	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", problemType)
-	if p.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="belfry"`)
-	}
 	w.WriteHeader(p.Status)
 	w.Write(body)
 }

@@ -33,16 +33,21 @@ func ask(t *testing.T, method, url, credentials, body string, headers ...string)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	a, err := answerTo(http.DefaultClient, req)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return a
+}
+
+func answerTo(client *http.Client, req *http.Request) (restAnswer, error) {
+	res, err := client.Do(req)
+	if err != nil {
+		return restAnswer{}, err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return restAnswer{res.StatusCode, res.Header, string(b)}
+	return restAnswer{res.StatusCode, res.Header, string(b)}, err
 }
 
 func (f *fixture) backendAsks(t *testing.T, method, path, body string) restAnswer {
@@ -119,10 +124,8 @@ func TestRestPushReachesThePageAndTheInbox(t *testing.T) {
 	if c := decoded[restCounts](t, f.backendAsks(t, "GET", "/v1/users/2/counts?companyID=1", ""), 200); c.Unread != 1 {
 		t.Fatalf("another's counts %+v", c)
 	}
-	for _, mark := range []string{"read", "read-all"} {
-		if c := decoded[restCounts](t, f.backendAsks(t, "POST", "/v1/users/2/"+mark, `{"companyID":1}`), 200); c.Unread != 0 {
-			t.Fatalf("%s: %+v", mark, c)
-		}
+	if c := decoded[restCounts](t, f.backendAsks(t, "POST", "/v1/users/2/read-all", `{"companyID":1}`), 200); c.Unread != 0 {
+		t.Fatalf("another's read-all: %+v", c)
 	}
 	decoded[restCounts](t, f.backendAsks(t, "POST", "/v1/users/2/seen", `{"companyID":1,"last":"`+id+`"}`), 200)
 	if n := decoded[restOnline](t, ask(t, "GET", me+"/online", token, ""), 200); n.Users != 1 || n.Pages != 1 {
@@ -188,7 +191,7 @@ func TestRestRefusesWhoMayNotAsk(t *testing.T) {
 	user := f.tokenOf("1", "1", time.Hour)
 	document := decoded[struct{ Paths map[string]map[string]any }](t, ask(t, "GET", "http://"+f.PushAddr()+"/v1/openapi.json", "", ""), 200)
 	mine := decoded[struct{ Paths map[string]map[string]any }](t, ask(t, "GET", "http://"+f.Addr()+"/v1/openapi.json", "", ""), 200)
-	if len(document.Paths) != 10 || len(mine.Paths) != 8 {
+	if len(document.Paths) != 25 || len(mine.Paths) != 13 {
 		t.Fatalf("%d and %d paths are described", len(document.Paths), len(mine.Paths))
 	}
 	for name, c := range map[string]struct {
@@ -215,7 +218,7 @@ func TestRestRefusesWhoMayNotAsk(t *testing.T) {
 	// With the right credentials every route is there, whatever it says to nonsense.
 	for path, methods := range document.Paths {
 		for method := range methods {
-			if a := f.backendAsks(t, strings.ToUpper(method), path, ""); a.status == 404 || a.status == 405 || a.status >= 500 {
+			if a := f.backendAsks(t, strings.ToUpper(method), path, ""); a.status == 401 || a.status == 404 || a.status == 405 || a.status >= 500 {
 				t.Errorf("%s %s answers %d: %s", method, path, a.status, a.body)
 			}
 		}
@@ -234,8 +237,53 @@ func TestRestProblems(t *testing.T) {
 		{"every wrong field is named", "POST", "/v1/messages", `{"receivers":[1,true],"title":7,"typeID":0,"date":"x","nonsense":1}`, nil, 422,
 			[]string{"body.receivers[1]", "body.title", "body.typeID", "body.date", "body.nonsense"}},
 		{"texts are bounded in bytes", "POST", "/v1/messages", `{"receivers":[1],"title":"` + long + `","sender":"` + long[:300] + `"}`, nil, 422, []string{"body.title", "body.sender"}},
-		{"a message that says nothing", "POST", "/v1/messages", `{"receivers":[1]}`, nil, 422, nil},
+		{"what no schema can say is named with the rest", "POST", "/v1/messages",
+			`{"receivers":[" ","a\u0001b"],"typeID":"x","category":"\u0002","collapseKey":" ","expiresAt":"2001-01-01T00:00:00Z","data":[],"extra":{"":"x"},"senderID":"` + long[:200] + `","includeLater":true}`, nil, 422,
+			[]string{"body.receivers[0]", "body.receivers[1]", "body.typeID", "body.category", "body.collapseKey", "body.expiresAt", "body.data", "body.extra", "body.senderID", "body.includeLater", "body.title"}},
+		{"fields beside one that cannot be read are checked", "POST", "/v1/messages", `{"receivers":[true],"sender":"` + long[:300] + `","data":{"a":"` + long + long + long + `"}}`, nil, 422,
+			[]string{"body.receivers[0]", "body.sender", "body.data", "body.title"}},
+		{"a message that says nothing", "POST", "/v1/messages", `{"receivers":[1]}`, nil, 422, []string{"body.title"}},
 		{"no receivers", "POST", "/v1/messages", `{"receivers":[],"title":"t"}`, nil, 422, []string{"body.receivers"}},
+		{"neither receivers nor an audience", "POST", "/v1/messages", `{"title":"t"}`, nil, 422, []string{"body.receivers"}},
+		{"receivers and an audience", "POST", "/v1/messages", `{"receivers":[1],"audience":"everybody","title":"t"}`, nil, 422, []string{"body.audience"}},
+		{"an unknown audience", "POST", "/v1/messages", `{"audience":"all","title":"t"}`, nil, 422, []string{"body.audience"}},
+		{"the audience of no company", "POST", "/v1/messages", `{"audience":"company","title":"t"}`, nil, 422, []string{"body.companyID"}},
+		{"everybody of a company", "POST", "/v1/messages", `{"audience":"everybody","companyID":1,"title":"t"}`, nil, 422, []string{"body.companyID"}},
+		{"a time that the rules refuse", "POST", "/v1/messages", `{"receivers":[1],"title":"t","deliverAt":"2200-01-02T00:00:00Z","expiresAt":"2200-01-01T00:00:00Z"}`, nil, 422, []string{"body.deliverAt"}},
+		{"no company of an activity", "POST", "/v1/activities", `{"title":"t","category":"c","notify":[]}`, nil, 422, []string{"body.companyID", "body.category"}},
+		{"a change without a field", "POST", "/v1/activities", `{"companyID":1,"title":"t","changes":[{"before":1},{"field":""}]}`, nil, 422, []string{"body.changes[0].field", "body.changes[1].field"}},
+		{"too much of changes", "POST", "/v1/activities", `{"companyID":1,"title":"t","changes":[{"field":"f","after":"` + strings.Repeat("x", 17<<10) + `"}]}`, nil, 422, []string{"body.changes"}},
+		{"a batch without items", "POST", "/v1/messages/batch", `{}`, nil, 422, []string{"body.items"}},
+		{"a batch of too many", "POST", "/v1/messages/batch", `{"items":[` + strings.Repeat("1,", 1000) + `1]}`, nil, 422, []string{"body.items"}},
+		{"a batch for too many", "POST", "/v1/messages/batch", `{"items":[` + strings.Repeat(`{"title":"t","receivers":[`+strings.Repeat("1,", 9999)+`1]},`, 2) + `{"title":"t","receivers":[1]}]}`, nil, 422, []string{"body.items"}},
+		{"a message by a name that is none", "GET", "/v1/messages/x", "", nil, 422, []string{"path.id"}},
+		{"a message that is not there", "GET", "/v1/messages/" + strings.Repeat("0", 24), "", nil, 404, nil},
+		{"a change of a message that is not there", "PATCH", "/v1/messages/" + strings.Repeat("0", 24), `{"title":"t"}`, nil, 404, nil},
+		{"no change of a message that is not there", "PATCH", "/v1/messages/" + strings.Repeat("0", 24), `{}`, nil, 404, nil},
+		{"a change that is wrong", "PATCH", "/v1/messages/" + strings.Repeat("0", 24), `{"title":null,"content":"","typeID":0,"senderID":true,"data":7,"sender":"` + long[:300] + `","receivers":[1]}`, nil, 422,
+			[]string{"body.title", "body.typeID", "body.senderID", "body.data", "body.sender", "body.receivers"}},
+		{"a withdrawal of a message that is not there", "DELETE", "/v1/messages/" + strings.Repeat("0", 24), "", nil, 404, nil},
+		{"a scheduled message that is not there", "GET", "/v1/scheduled/" + strings.Repeat("0", 24), "", nil, 404, nil},
+		{"an event of belfry's own, to nobody", "POST", "/v1/events", `{"event":"new_msg","rooms":[]}`, nil, 422, []string{"body.rooms"}},
+		{"an event of belfry's own", "POST", "/v1/events", `{"event":"new_msg","rooms":["uid:1"]}`, nil, 422, []string{"body.event"}},
+		{"an event to all", "POST", "/v1/events", `{"event":"e","rooms":["everybody","uid:1"]}`, nil, 422, []string{"body.rooms[0]"}},
+		{"an event to a user without a name", "POST", "/v1/events", `{"event":"e","rooms":["uid:"]}`, nil, 422, []string{"body.rooms"}},
+		{"members without names", "POST", "/v1/companies/1/members", `{"users":[" ",7]}`, nil, 422, []string{"body.users[0]"}},
+		{"a company of spaces", "POST", "/v1/companies/%20/members", `{"users":[7]}`, nil, 422, []string{"path.companyID"}},
+		{"a user of spaces", "POST", "/v1/users/%20/read", `{"companyID":" ","ids":["` + strings.Repeat("0", 24) + `"]}`, nil, 422, []string{"path.uid", "body.companyID"}},
+		{"nothing to mark", "POST", "/v1/users/1/read", `{"companyID":1}`, nil, 422, []string{"body.ids"}},
+		{"null to mark", "POST", "/v1/users/1/archive", `{"companyID":1,"ids":null}`, nil, 422, []string{"body.ids"}},
+		{"a preference that does nothing", "PUT", "/v1/users/1/preferences", `{"preferences":[{"typeID":1}]}`, nil, 422, nil},
+		{"preferences of the wrong kinds", "PUT", "/v1/users/1/preferences", `{"preferences":[{"typeID":0},{"category":"","inApp":"no","muteUntil":"x"}]}`, nil, 422,
+			[]string{"body.preferences[0].typeID", "body.preferences[1].category", "body.preferences[1].inApp", "body.preferences[1].muteUntil"}},
+		{"an object without its type", "GET", "/v1/companies/1/activities?objectID=7", "", nil, 422, []string{"query.objectID"}},
+		{"filters of the wrong kinds", "GET", "/v1/companies/1/activities?objectType=x&from=y&group=z", "", nil, 422, []string{"query.objectType", "query.from", "query.group"}},
+		{"a span that ends before it begins", "GET", "/v1/companies/1/activities?from=2026-01-02T00:00:00Z&until=2026-01-01T00:00:00Z", "", nil, 422, []string{"query.until"}},
+		{"a token for nobody", "POST", "/v1/tokens", `{"uid":" ","companyID":"","ttl":0,"topics":[""]}`, nil, 422, []string{"body.uid", "body.companyID", "body.ttl", "body.topics[0]"}},
+		{"too long a key", "POST", "/v1/messages", `{"receivers":[1],"title":"t"}`, []string{keyHeader, strings.Repeat("k", 129)}, 422, []string{"header." + keyHeader}},
+		{"too many bytes of a key", "POST", "/v1/messages", `{"receivers":[1],"title":"t"}`, []string{keyHeader, strings.Repeat("é", 100)}, 422, []string{"header." + keyHeader}},
+		{"a number that is not whole where one is needed", "POST", "/v1/messages", `{"receivers":[1],"title":"t","typeID":1.5}`, nil, 422, []string{"body.typeID"}},
+		{"a whole number that is written as none", "POST", "/v1/messages", `{"receivers":[1],"title":"t","typeID":1.0}`, nil, 422, []string{"body"}},
 		{"no body", "POST", "/v1/messages", "", nil, 400, nil},
 		{"broken JSON", "POST", "/v1/messages", `{`, nil, 400, []string{"body"}},
 		{"bytes that are not UTF-8", "POST", "/v1/messages", "{\"receivers\":[1],\"title\":\"\xff\"}", nil, 400, []string{"body"}},
@@ -254,6 +302,9 @@ func TestRestProblems(t *testing.T) {
 				found := false
 				for _, e := range p.Errors {
 					found = found || e.Location == want
+					if strings.Contains(e.Message, "json:") || strings.Contains(e.Message, "belfry.") || strings.Contains(e.Message, "Draft") {
+						t.Errorf("%q gives the inside away", e.Message)
+					}
 				}
 				if !found {
 					t.Errorf("%s is not named in %+v", want, p)
@@ -267,8 +318,8 @@ func TestRestAnswersPagesOfAllowedOriginsAlone(t *testing.T) {
 	f := start(t, func(o *Options) { o.Origins = []string{"https://app.example.com"} })
 	url := "http://" + f.Addr() + "/v1/me"
 	token := f.tokenOf("1", "1", time.Hour)
-	pre := ask(t, "OPTIONS", url, "", "", "Origin", "https://app.example.com", "Access-Control-Request-Method", "GET")
-	if pre.status != 204 || !strings.Contains(pre.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+	pre := ask(t, "OPTIONS", url, "", "", "Origin", "https://app.example.com", "Access-Control-Request-Method", "PUT")
+	if pre.status != 204 || !strings.Contains(pre.header.Get("Access-Control-Allow-Methods"), "PUT") || !strings.Contains(pre.header.Get("Access-Control-Allow-Headers"), "Authorization") {
 		t.Fatalf("preflight %+v", pre)
 	}
 	got := ask(t, "GET", url, token, "", "Origin", "https://app.example.com")
@@ -286,6 +337,9 @@ func TestRestDocsNeedNothingElse(t *testing.T) {
 	f := start(t)
 	for _, addr := range []string{f.Addr(), f.PushAddr()} {
 		page := ask(t, "GET", "http://"+addr+"/docs", "", "")
+		if !strings.Contains(page.body, "PUT /v1/") || addr == f.PushAddr() && (!strings.Contains(page.body, "DELETE /v1/messages/{id}") || !strings.Contains(page.body, "PATCH /v1/messages/{id}")) {
+			t.Error("an operation is not listed")
+		}
 		if page.status != 200 || !strings.Contains(page.header.Get("Content-Security-Policy"), "default-src 'none'") ||
 			strings.Contains(page.body, "<script") || strings.Contains(page.body, "//") || !strings.Contains(page.body, "messageID") {
 			t.Errorf("docs: %d %v\n%s", page.status, page.header, page.body)

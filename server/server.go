@@ -46,11 +46,21 @@ type Options struct {
 
 	// Zone is for dates on the wire; nil means Asia/Shanghai, the article's.
 	Zone *time.Location
+	// Journal is the delivery record; nil means that none is kept.
+	Journal belfry.Journal
+	// ForcedCategories are those that no preference turns off.
+	ForcedCategories []string
+	// TopicHook is asked about topics that a page's token does not list; without a URL
+	// they are refused.
+	TopicHook TopicHook
 	// Grace is how long a user without a page still counts as online; 0 means
 	// 3 s.
 	Grace time.Duration
 	// ReplayLimit bounds the messages that a login replays; 0 means 100.
 	ReplayLimit int
+	// CatchUpLimit bounds what a page is told that comes back with a cursor; 0 means
+	// 500.
+	CatchUpLimit int
 	// Retention says how much the store keeps; the zero value keeps everything.
 	Retention belfry.Retention
 	// PingInterval and PingTimeout are the heartbeat; 0 means 25 s and 20 s.
@@ -119,6 +129,8 @@ type Server struct {
 	push     *pushHandler
 	rest     *rest
 	limits   *limiter
+	expiry   *expiry
+	topics   *topicCheck
 	demo     *demo // nil unless Options.Demo
 	stopping atomic.Bool
 
@@ -127,8 +139,9 @@ type Server struct {
 	failed          chan error
 }
 
-// New makes a server. It listens when started.
-func New(options Options) (*Server, error) {
+// New makes a server. It listens when started, and is to be stopped in either case. It fails
+// as the store does.
+func New(ctx context.Context, options Options) (*Server, error) {
 	o, err := options.withDefaults()
 	if err != nil {
 		return nil, err
@@ -156,17 +169,27 @@ func New(options Options) (*Server, error) {
 		Grace:   o.Grace,
 		Changed: belfry.AnnounceOnline(broker, o.Logger),
 	})
-	s.service = belfry.NewService(belfry.ServiceOptions{
-		Store:       o.Store,
-		Broker:      broker,
-		Presence:    s.presence,
-		ReplayLimit: o.ReplayLimit,
-		Logger:      o.Logger,
+	s.service, err = belfry.NewService(ctx, belfry.ServiceOptions{
+		Store:            o.Store,
+		Broker:           broker,
+		Presence:         s.presence,
+		Journal:          o.Journal,
+		ReplayLimit:      o.ReplayLimit,
+		CatchUpLimit:     o.CatchUpLimit,
+		ForcedCategories: o.ForcedCategories,
+		Logger:           o.Logger,
 	})
+	if err != nil {
+		s.presence.Close()
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	s.expiry, s.topics = newExpiry(askForToken, endExpired), newTopicCheck(o.TopicHook)
 	gateway := &gateway{
 		service: s.service,
 		logins:  &logins{tokens: o.Tokens, insecure: o.InsecureLogin},
 		limits:  s.limits,
+		expiry:  s.expiry,
+		topics:  s.topics,
 		zone:    o.Zone,
 		log:     o.Logger,
 	}
@@ -217,7 +240,9 @@ func (s *Server) Start() error {
 			}
 		}()
 	}
-	s.janitor = belfry.NewJanitor(belfry.JanitorOptions{Store: s.options.Store, Retention: s.options.Retention, Logger: s.log})
+	s.janitor = belfry.NewJanitor(belfry.JanitorOptions{
+		Store: s.options.Store, Retention: s.options.Retention, Pruned: s.service.TellCounts, Logger: s.log,
+	})
 	s.log.Info("listening", "public", s.Addr(), "push", s.PushAddr())
 	return nil
 }
@@ -246,6 +271,8 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.janitor != nil {
 		s.janitor.Close()
 	}
+	s.expiry.close()
+	s.topics.close()
 	s.presence.Close()
 	s.service.Close()
 	return err

@@ -70,7 +70,7 @@ func start(t testing.TB, alter ...func(*Options)) *fixture {
 	for _, f := range alter {
 		f(&options)
 	}
-	s, err := New(options)
+	s, err := New(context.Background(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func (f *fixture) message(uid, title string) string {
 // inbox returns what is stored for a user.
 func (f *fixture) inbox(uid, company string) []belfry.Message {
 	f.t.Helper()
-	messages, err := f.store.Inbox(context.Background(), belfry.Identity{User: belfry.UserID(uid), Company: belfry.CompanyID(company)}, belfry.ID{}, 1000)
+	messages, err := f.store.Inbox(context.Background(), belfry.Identity{User: belfry.UserID(uid), Company: belfry.CompanyID(company)}, belfry.InboxQuery{Limit: 1000})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func (f *fixture) inbox(uid, company string) []belfry.Message {
 
 func (f *fixture) feed(company string) []belfry.Activity {
 	f.t.Helper()
-	activities, err := f.store.Feed(context.Background(), belfry.CompanyID(company), belfry.ID{}, 1000)
+	activities, err := f.store.Feed(context.Background(), belfry.CompanyID(company), belfry.FeedQuery{Limit: 1000})
 	if err != nil {
 		f.t.Fatal(err)
 	}

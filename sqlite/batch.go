@@ -3,65 +3,21 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 )
 
-// statements are what the writer runs, prepared on its connection.
-type statements struct {
-	all []*sql.Stmt
-
-	begin, commit, rollback *sql.Stmt
-	state, setState         *sql.Stmt
-	addMessage, addActivity *sql.Stmt
-	markDelivered           *sql.Stmt
-	markRead, markAllRead   *sql.Stmt
-	markSeen, counts        *sql.Stmt
-	deleteMessage           *sql.Stmt
-	deleteActivity          *sql.Stmt
-}
-
-func (s *statements) prepare(ctx context.Context, conn *sql.Conn) error {
-	for _, p := range []struct {
-		stmt  **sql.Stmt
-		query string
-	}{
-		{&s.begin, "BEGIN IMMEDIATE"},
-		{&s.commit, "COMMIT"},
-		{&s.rollback, "ROLLBACK"},
-		{&s.state, "SELECT n, messages, activities FROM changes"},
-		{&s.setState, "UPDATE changes SET n = ?, messages = ?, activities = ?"},
-		{&s.addMessage, sqlAddMessage},
-		{&s.addActivity, sqlAddActivity},
-		{&s.markDelivered, sqlMarkDelivered},
-		{&s.markRead, sqlMarkRead},
-		{&s.markAllRead, sqlMarkAllRead},
-		{&s.markSeen, sqlMarkSeen},
-		{&s.counts, sqlCounts},
-		{&s.deleteMessage, sqlDeleteMessage},
-		{&s.deleteActivity, sqlDeleteActivity},
-	} {
-		stmt, err := conn.PrepareContext(ctx, p.query)
-		if err != nil {
-			return err
-		}
-		*p.stmt = stmt
-		s.all = append(s.all, stmt)
-	}
-	return nil
-}
-
-func (s *statements) close() error {
-	var errs []error
-	for _, stmt := range s.all {
-		errs = append(errs, stmt.Close())
-	}
-	return errors.Join(errs...)
-}
+const (
+	sqlBegin    = "BEGIN IMMEDIATE"
+	sqlCommit   = "COMMIT"
+	sqlRollback = "ROLLBACK"
+	sqlState    = "SELECT n, messages, activities FROM changes"
+	sqlSetState = "UPDATE changes SET n = ?, messages = ?, activities = ?"
+)
 
 // A state is the row of the table changes.
 type state struct {
-	version              int64 // of the counts
-	messages, activities int64 // how many rows there are
+	version    int64 // of the counts
+	messages   int64 // how many rows there are, notices among them
+	activities int64
 }
 
 // A batch is one transaction of the writer.
@@ -72,13 +28,16 @@ type state struct {
 // restarts nor between processes.
 type batch struct {
 	ctx    context.Context
-	stmts  *statements
+	stmts  *prepared
 	stored state // in the database
 	state  state // after the writes so far
+	sweep  bool  // notices have gone; see gone.go
 }
 
 func (b *batch) start() error {
-	err := b.stmts.state.QueryRowContext(b.ctx).Scan(&b.stored.version, &b.stored.messages, &b.stored.activities)
+	err := b.each(sqlState, nil, func(rows *sql.Rows) error {
+		return rows.Scan(&b.stored.version, &b.stored.messages, &b.stored.activities)
+	})
 	b.state = b.stored
 	return err
 }
@@ -90,6 +49,29 @@ func (b *batch) finish() error {
 	if b.state == b.stored {
 		return nil
 	}
-	_, err := b.stmts.setState.ExecContext(b.ctx, b.state.version, b.state.messages, b.state.activities)
+	_, err := b.exec(sqlSetState, b.state.version, b.state.messages, b.state.activities)
 	return err
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (b *batch) exec(query string, args ...any) (int64, error) {
+	stmt, err := b.stmts.get(b.ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(b.ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// each calls scan for each row that a statement returns. All rows are changed
+// before the first call.
+func (b *batch) each(query string, args []any, scan func(*sql.Rows) error) error {
+	stmt, err := b.stmts.get(b.ctx, query)
+	if err != nil {
+		return err
+	}
+	return each(b.ctx, stmt, args, scan)
 }

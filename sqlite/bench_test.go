@@ -13,19 +13,13 @@ import (
 	"belfry/sqlite"
 )
 
-// A countingEmitter has a page for everybody.
-type countingEmitter struct{ events atomic.Int64 }
-
-func (e *countingEmitter) Emit(belfry.Envelope) int {
-	e.events.Add(1)
-	return 1
-}
-
 // draft is a message of the usual size.
 var draft = belfry.Message{
 	SenderID: "42", Sender: "王五", Portrait: "/img/42.png", Title: "创建了新任务",
 	Content: "请在周五之前检查新的首页设计,并把意见写在任务的评论里。", URL: "/task/view?taskID=4711", Type: 3,
 }
+
+var benchIDs = belfry.NewIDSource()
 
 // parallel runs f in n goroutines, b.N times in all.
 func parallel(b *testing.B, n int, f func(i int64) error) {
@@ -60,37 +54,12 @@ func BenchmarkAddMessages(b *testing.B) {
 	for _, n := range []int{1, 64} {
 		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
 			store := open(b, b.TempDir())
-			ids := belfry.NewIDSource()
 			b.ReportAllocs()
 			parallel(b, n, func(i int64) error {
 				m := draft
-				m.ID, m.Receiver, m.Date = ids.New(time.Now()), belfry.UserID(fmt.Sprint(i%10_000)), time.Now()
-				return store.AddMessages(context.Background(), []belfry.Message{m})
+				m.ID, m.Receiver, m.Date = benchIDs.New(time.Now()), belfry.UserID(fmt.Sprint(i%10_000)), time.Now()
+				return add(context.Background(), store, m)
 			})
-		})
-	}
-}
-
-// BenchmarkServicePush measures the way of a message from the rules through the
-// database to an emitter, with every receiver online.
-func BenchmarkServicePush(b *testing.B) {
-	for _, n := range []int{1, 64} {
-		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
-			emitter := &countingEmitter{}
-			service := belfry.NewService(belfry.ServiceOptions{
-				Store:  open(b, b.TempDir()),
-				Broker: belfry.NewMemoryBroker(emitter),
-			})
-			b.Cleanup(service.Close)
-			b.ReportAllocs()
-			parallel(b, n, func(i int64) error {
-				_, err := service.PushMessage(context.Background(), draft,
-					[]belfry.UserID{belfry.UserID(fmt.Sprint(i % 10_000))}, belfry.PushOptions{})
-				return err
-			})
-			if got := emitter.events.Load(); got != int64(b.N) {
-				b.Errorf("%d events, want %d", got, b.N)
-			}
 		})
 	}
 }
@@ -107,11 +76,6 @@ func BenchmarkPushBesideRetention(b *testing.B) {
 			b.Run(fmt.Sprintf("limit=%s/goroutines=%d", name, n), func(b *testing.B) {
 				store := &prunedStore{Store: open(b, b.TempDir())}
 				fill(b, store.Store, 50_000)
-				service := belfry.NewService(belfry.ServiceOptions{
-					Store:  store,
-					Broker: belfry.NewMemoryBroker(&countingEmitter{}),
-				})
-				b.Cleanup(service.Close)
 				const turn = 500 // pushes
 				var took [2][]time.Duration
 				var pruning time.Duration
@@ -119,11 +83,11 @@ func BenchmarkPushBesideRetention(b *testing.B) {
 				for i := 0; i*turn < b.N; i++ {
 					began := time.Now()
 					if i%2 == 0 {
-						took[0] = append(took[0], pushTurn(b, service, n, turn)...)
+						took[0] = append(took[0], pushTurn(b, store.Store, n, turn)...)
 						continue
 					}
 					janitor := belfry.NewJanitor(belfry.JanitorOptions{Store: store, Retention: retention})
-					took[1] = append(took[1], pushTurn(b, service, n, turn)...)
+					took[1] = append(took[1], pushTurn(b, store.Store, n, turn)...)
 					janitor.Close()
 					pruning += time.Since(began)
 				}
@@ -142,7 +106,7 @@ func BenchmarkPushBesideRetention(b *testing.B) {
 }
 
 // pushTurn pushes from n goroutines and returns how long each push took.
-func pushTurn(b *testing.B, service *belfry.Service, n, pushes int) []time.Duration {
+func pushTurn(b *testing.B, store *sqlite.Store, n, pushes int) []time.Duration {
 	b.Helper()
 	took := make([]time.Duration, pushes)
 	var next atomic.Int64
@@ -155,9 +119,9 @@ func pushTurn(b *testing.B, service *belfry.Service, n, pushes int) []time.Durat
 					return
 				}
 				began := time.Now()
-				_, err := service.PushMessage(context.Background(), draft,
-					[]belfry.UserID{belfry.UserID(fmt.Sprint(i))}, belfry.PushOptions{})
-				if err != nil {
+				m := draft
+				m.ID, m.Receiver, m.Date = benchIDs.New(began), belfry.UserID(fmt.Sprint(i)), began
+				if err := add(context.Background(), store, m); err != nil {
 					b.Error(err)
 					return
 				}
@@ -175,59 +139,177 @@ type prunedStore struct {
 	deleted atomic.Int64
 }
 
-func (s *prunedStore) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (int, bool, error) {
-	n, more, err := s.Store.PruneMessages(ctx, limits, step)
-	s.deleted.Add(int64(n))
-	return n, more, err
+func (s *prunedStore) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (belfry.Pruned, error) {
+	pruned, err := s.Store.PruneMessages(ctx, limits, step)
+	s.deleted.Add(int64(pruned.Deleted))
+	return pruned, err
 }
 
-// fill stores n messages for n/100 users, a fifth of them unread.
+// fill stores n messages for 10,000 users, or fewer, a fifth of them unread, and
+// as many activities of their company.
 func fill(tb testing.TB, store *sqlite.Store, n int) {
 	tb.Helper()
 	ctx := context.Background()
-	ids := belfry.NewIDSource()
+	users := min(n, 10_000)
 	const chunk = 5000
 	for from := 0; from < n; from += chunk {
-		batch := make([]belfry.Message, chunk)
-		for i := range batch {
+		var entries belfry.Entries
+		for i := from; i < from+chunk; i++ {
 			m := draft
-			m.ID, m.Date = ids.New(time.Now()), time.Now()
-			m.Receiver, m.Company = belfry.UserID(fmt.Sprint((from+i)%(n/100))), "acme"
+			m.ID, m.Date = benchIDs.New(time.Now()), time.Now()
+			m.Receiver, m.Company = belfry.UserID(fmt.Sprint(i%users)), "acme"
 			m.IsRead, m.Type = from >= n/5, belfry.MessageType(1+i%3)
-			batch[i] = m
+			entries.Messages = append(entries.Messages, m)
+			if i%10 == 0 {
+				entries.Activities = append(entries.Activities, belfry.Activity{
+					ID: benchIDs.New(time.Now()), Company: "acme", OperatorID: "42", Operator: m.Sender, Title: m.Title, Content: m.Content,
+					Date: m.Date, ObjectType: 4, ObjectID: fmt.Sprint(i % 1000),
+				})
+			}
 		}
-		if err := store.AddMessages(ctx, batch); err != nil {
+		if _, err := store.Add(ctx, entries); err != nil {
 			tb.Fatal(err)
 		}
 	}
 }
 
-// BenchmarkReads measures what a login reads, from a million messages.
+// announce stores n notices to the company.
+func announce(tb testing.TB, store *sqlite.Store, n int) {
+	tb.Helper()
+	for i := range n {
+		m := draft
+		m.ID, m.Company, m.Date, m.Later = benchIDs.New(time.Now()), "acme", time.Now(), i%2 == 0
+		if err := add(context.Background(), store, m); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// join makes n users members of the company.
+func join(tb testing.TB, store *sqlite.Store, n int) {
+	tb.Helper()
+	since := benchIDs.New(time.Now())
+	const chunk = 1000
+	for from := 0; from < n; from += chunk {
+		users := make([]belfry.UserID, chunk)
+		for i := range users {
+			users[i] = belfry.UserID(fmt.Sprint(from + i))
+		}
+		if err := store.AddMembers(context.Background(), "acme", users, since); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// someone returns another of n members every time.
+func someone(i, n int) belfry.Identity {
+	return belfry.Identity{User: belfry.UserID(fmt.Sprint(i * 7919 % n)), Company: "acme"}
+}
+
+// measure runs f and reports the median and the 99th percentile.
+func measure(b *testing.B, f func(i int) error) {
+	b.Helper()
+	b.ReportAllocs()
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		began := time.Now()
+		if err := f(i); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1000, "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1000, "p99-µs")
+}
+
+// BenchmarkReads measures what a login and a page read, of 10,000 users with
+// 50 notices that nobody has read.
 func BenchmarkReads(b *testing.B) {
-	const n = 1_000_000
-	store := open(b, b.TempDir())
-	fill(b, store, n)
 	ctx := context.Background()
-	who := func(i int) belfry.Identity {
-		return belfry.Identity{User: belfry.UserID(fmt.Sprint(i * 7919 % (n / 100))), Company: "acme"}
+	const users = 10_000
+	for _, n := range []int{10_000, 1_000_000} {
+		store := open(b, b.TempDir())
+		join(b, store, users)
+		announce(b, store, 50)
+		fill(b, store, n)
+		last, err := store.Last(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, read := range []struct {
+			name string
+			do   func(who belfry.Identity) error
+		}{
+			{"Counts", func(who belfry.Identity) error { _, err := store.Counts(ctx, who); return err }},
+			{"Inbox20", func(who belfry.Identity) error {
+				_, err := store.Inbox(ctx, who, belfry.InboxQuery{Limit: 20})
+				return err
+			}},
+			{"Unread20", func(who belfry.Identity) error {
+				_, err := store.Inbox(ctx, who, belfry.InboxQuery{Limit: 20, Unread: true})
+				return err
+			}},
+			{"Archived0", func(who belfry.Identity) error {
+				_, err := store.Inbox(ctx, who, belfry.InboxQuery{Limit: 20, Archived: true})
+				return err
+			}},
+			{"Feed20", func(who belfry.Identity) error {
+				_, err := store.Feed(ctx, who.Company, belfry.FeedQuery{Limit: 20})
+				return err
+			}},
+			{"FeedOfObject20", func(who belfry.Identity) error {
+				_, err := store.Feed(ctx, who.Company, belfry.FeedQuery{Limit: 20, ObjectType: 4, ObjectID: "10"})
+				return err
+			}},
+			{"Undelivered20", func(who belfry.Identity) error { _, err := store.Undelivered(ctx, who, 20); return err }},
+			{"Undelivered0", func(who belfry.Identity) error {
+				who.Company = "another"
+				_, err := store.Undelivered(ctx, who, 20)
+				return err
+			}},
+			{"SinceNothing", func(who belfry.Identity) error { _, _, err := store.Since(ctx, who, last, last, 200); return err }},
+			{"Last", func(belfry.Identity) error { _, err := store.Last(ctx); return err }},
+			{"NextDue", func(belfry.Identity) error { _, err := store.NextDue(ctx); return err }},
+		} {
+			b.Run(fmt.Sprintf("messages=%d/%s", n, read.name), func(b *testing.B) {
+				measure(b, func(i int) error { return read.do(someone(i, users)) })
+			})
+		}
 	}
-	for name, read := range map[string]func(who belfry.Identity) error{
-		"Counts":        func(who belfry.Identity) error { _, err := store.Counts(ctx, who); return err },
-		"Inbox20":       func(who belfry.Identity) error { _, err := store.Inbox(ctx, who, belfry.ID{}, 20); return err },
-		"Undelivered20": func(who belfry.Identity) error { _, err := store.Undelivered(ctx, who, 20); return err },
-		"Undelivered0": func(who belfry.Identity) error {
-			who.Company = "another"
-			_, err := store.Undelivered(ctx, who, 20)
-			return err
-		},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if err := read(who(i)); err != nil {
-					b.Fatal(err)
-				}
-			}
+}
+
+// BenchmarkNotice measures a notice to a company of a million members, and what
+// it costs them.
+func BenchmarkNotice(b *testing.B) {
+	const members = 1_000_000
+	ctx := context.Background()
+	store := open(b, b.TempDir())
+	join(b, store, members)
+	b.Run("Add", func(b *testing.B) {
+		measure(b, func(int) error {
+			m := draft
+			m.ID, m.Company, m.Date, m.CollapseKey = benchIDs.New(time.Now()), "acme", time.Now(), "one"
+			return add(ctx, store, m)
 		})
+	})
+	announce(b, store, 50)
+	// The notices that were added have replaced each other.
+	unread := func(want int) func(i int) error {
+		return func(i int) error {
+			c, err := store.Counts(ctx, someone(i, members))
+			if err == nil && c.Unread != want {
+				err = fmt.Errorf("%d are unread, want %d", c.Unread, want)
+			}
+			return err
+		}
 	}
+	b.Run("Counts", func(b *testing.B) { measure(b, unread(51)) })
+	b.Run("ReadAll", func(b *testing.B) {
+		measure(b, func(i int) error {
+			_, err := store.Mark(ctx, someone(i, members), belfry.Mark{Kind: belfry.RevisionRead, Place: benchIDs.New(time.Now())})
+			return err
+		})
+	})
+	b.Run("CountsAfter", func(b *testing.B) { measure(b, unread(0)) })
 }

@@ -44,7 +44,7 @@ func runChild(dir string) {
 		go func() {
 			for {
 				m := belfry.Message{ID: ids.New(time.Now()), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()}
-				if err := s.AddMessages(context.Background(), []belfry.Message{m}); err != nil {
+				if err := add(context.Background(), s, m); err != nil {
 					return
 				}
 				printing.Lock()
@@ -114,10 +114,26 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.AddMessages(ctx, []belfry.Message{delivered, waiting}); err != nil {
+	if err := add(ctx, first, delivered, waiting); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.MarkDelivered(ctx, ann.User, []belfry.ID{delivered.ID}); err != nil {
+		t.Fatal(err)
+	}
+	// What is recorded late is recorded when it closes.
+	if err := first.AddMembers(ctx, ann.Company, []belfry.UserID{ann.User}, ids.New(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	heard := message()
+	heard.Receiver = ""
+	request := &belfry.Request{Key: "k", Made: time.Now()}
+	if _, err := first.Add(ctx, belfry.Entries{Messages: []belfry.Message{heard}, Request: request}); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.MarkHeard(ctx, ann, heard.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.AnswerRequest(ctx, "k", []byte("answer")); err != nil {
 		t.Fatal(err)
 	}
 	before, err := first.MarkSeen(ctx, ann, delivered.ID)
@@ -127,7 +143,7 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.AddMessages(ctx, []belfry.Message{message()}); belfry.ErrorCode(err) != belfry.ErrUnavailable {
+	if err := add(ctx, first, message()); belfry.ErrorCode(err) != belfry.ErrUnavailable {
 		t.Errorf("writing after Close: %v, want %s", err, belfry.ErrUnavailable)
 	}
 	if _, err := first.Counts(ctx, ann); belfry.ErrorCode(err) != belfry.ErrUnavailable {
@@ -141,6 +157,9 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	got, err := second.Undelivered(ctx, ann, 10)
 	if err != nil || len(got) != 1 || got[0].ID != waiting.ID {
 		t.Errorf("after reopening %v waits (%v), want %s alone", got, err, waiting.ID)
+	}
+	if r, err := second.Request(ctx, "k", time.Time{}); err != nil || string(r.Answer) != "answer" {
+		t.Errorf("the request is %+v, %v", r, err)
 	}
 	after, err := second.Counts(ctx, ann)
 	if err != nil || !reflect.DeepEqual(before, after) {
@@ -166,7 +185,7 @@ func TestCloseFinishesTheWritesThatAreQueued(t *testing.T) {
 		writers.Go(func() {
 			for {
 				m := belfry.Message{ID: ids.New(time.Now()), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()}
-				err := s.AddMessages(ctx, []belfry.Message{m})
+				err := add(ctx, s, m)
 				if err != nil {
 					if belfry.ErrorCode(err) != belfry.ErrUnavailable {
 						t.Errorf("during Close: %v", err)
@@ -200,7 +219,7 @@ func TestCloseFinishesTheWritesThatAreQueued(t *testing.T) {
 func TestDataIsForTheOwnerAlone(t *testing.T) {
 	dir := t.TempDir() + "/a b?c%20/data"
 	s := open(t, dir)
-	if err := s.AddActivity(context.Background(), belfry.Activity{Company: "acme", Date: time.Now()}); err != nil {
+	if err := add(context.Background(), s, belfry.Message{Receiver: ann.User, Date: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(dir)

@@ -29,14 +29,19 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	service := belfry.NewService(belfry.ServiceOptions{
+	service, err := belfry.NewService(ctx, belfry.ServiceOptions{
 		Store:  store,
 		Broker: belfry.NewMemoryBroker(nobodyThere{}),
 	})
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer service.Close()
 
-	draft := belfry.Message{Type: belfry.OperationNotice, Title: "New task", Content: "Review the home page"}
-	receipt, err := service.PushMessage(ctx, draft, []belfry.UserID{"7"}, belfry.PushOptions{})
+	receipt, err := service.PushMessage(ctx, belfry.Push{
+		Message:   belfry.Message{Type: belfry.OperationNotice, Title: "New task", Content: "Review the home page"},
+		Receivers: []belfry.UserID{"7"},
+	}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,167 +4,178 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
-	"time"
 
 	"belfry"
 )
 
+// INDEXED BY makes a query fail, rather than turn slow, should an index go.
+// For the partial indexes, the conditions must stand as the index has them.
 const (
+	// The ids are unique, so that SQLite would rather go by them alone, and from
+	// there to the row.
+	byPrimaryKey = ` INDEXED BY sqlite_autoindex_messages_1 `
+
+	// scanMessage reads them.
+	messageColumns = `receiver, id, company, type, date, is_read, archived, 0, forced, bare, expires,
+		category, collapse, sender_id, sender, portrait, title, content, url, extra, data`
+
 	sqlAddMessage = `INSERT INTO messages
-		(receiver, id, company, type, date, is_read, bare, sender_id, sender, portrait, title, content, url, extra)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		(receiver, id, company, type, date, is_read, archived, forced, bare, expires,
+			category, collapse, sender_id, sender, portrait, title, content, url, extra, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-	sqlMarkDelivered = `UPDATE messages SET delivered = 1 WHERE receiver = ? AND id = ? AND delivered = 0`
+	sqlMessage = `SELECT ` + messageColumns + ` FROM messages INDEXED BY messages_age WHERE id = ?1
+		UNION ALL
+		SELECT ` + unreadNoticeColumns + ` FROM notices n INDEXED BY notices_age WHERE n.id = ?1
+		LIMIT 1`
 
-	sqlMarkRead = `UPDATE messages SET is_read = 1
-		WHERE receiver = ? AND id = ? AND company IN ('', ?) AND is_read = 0`
+	setContent = `SET type = ?2, date = ?3, forced = ?4, bare = ?5, expires = ?6, category = ?7, sender_id = ?8,
+		sender = ?9, portrait = ?10, title = ?11, content = ?12, url = ?13, extra = ?14, data = ?15`
 
-	// Without INDEXED BY it would walk through the whole inbox.
-	sqlMarkAllRead = `UPDATE messages INDEXED BY messages_unread SET is_read = 1
-		WHERE receiver = ? AND company IN ('', ?) AND is_read = 0`
+	sqlEditMessage = `UPDATE messages INDEXED BY messages_age ` + setContent + `
+		WHERE id = ?1 RETURNING receiver, company`
 
-	sqlMarkSeen = `INSERT INTO seen (receiver, company, last) VALUES (?, ?, ?)
-		ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last > last`
+	sqlWithdrawMessage = `DELETE FROM messages INDEXED BY messages_age
+		WHERE id = ?1 RETURNING ` + messageColumns
+
+	sqlCollapseMessages = `DELETE FROM messages INDEXED BY messages_collapse
+		WHERE receiver = ? AND company = ? AND collapse = ? AND collapse <> '' AND is_read = 0 RETURNING id`
 )
-
-// AddMessages implements [belfry.MessageStore].
-func (s *Store) AddMessages(ctx context.Context, messages []belfry.Message) error {
-	if len(messages) == 0 {
-		return nil
-	}
-	err := s.writer.do(ctx, len(messages), func(b *batch) error {
-		for i := range messages {
-			if err := b.addMessage(&messages[i]); err != nil {
-				return err
-			}
-		}
-		b.state.messages += int64(len(messages))
-		b.changed()
-		return nil
-	})
-	if err != nil {
-		return portError(ctx, err)
-	}
-	s.pruner.inboxes.received(messages)
-	return nil
-}
 
 func (b *batch) addMessage(m *belfry.Message) error {
 	extra, err := encodeExtra(m.Extra)
 	if err != nil {
 		return err
 	}
-	_, err = b.stmts.addMessage.ExecContext(b.ctx,
-		string(m.Receiver), m.ID[:], string(m.Company), int64(m.Type), m.Date.Unix(), m.IsRead, m.Bare,
-		m.SenderID, m.Sender, m.Portrait, m.Title, m.Content, m.URL, extra)
+	_, err = b.exec(sqlAddMessage,
+		string(m.Receiver), m.ID[:], string(m.Company), int64(m.Type), m.Date.Unix(), m.IsRead || m.IsArchived, m.IsArchived,
+		m.Forced, m.Bare, encodeMillis(m.Expires), m.Category, m.CollapseKey,
+		m.SenderID, m.Sender, m.Portrait, m.Title, m.Content, m.URL, extra, encodeData(m.Data))
 	return err
 }
 
-// MarkDelivered implements [belfry.MessageStore]. The ids are kept in memory,
-// where Undelivered finds them, until the writer records them with its next
-// batch or after half a second.
-func (s *Store) MarkDelivered(ctx context.Context, receiver belfry.UserID, ids []belfry.ID) error {
-	if err := ctx.Err(); err != nil {
+// Message implements [belfry.MessageStore].
+func (s *Store) Message(ctx context.Context, id belfry.ID) (belfry.Message, error) {
+	found, err := s.messages(ctx, sqlMessage, id[:])
+	if err != nil {
+		return belfry.Message{}, err
+	}
+	if len(found) == 0 {
+		return belfry.Message{}, errNoMessage
+	}
+	return found[0], nil
+}
+
+// Edit implements [belfry.MessageStore].
+func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) error {
+	extra, err := encodeExtra(m.Extra)
+	if err != nil {
 		return err
 	}
-	if !s.delivered.add(receiver, ids) {
-		return belfry.Errorf(belfry.ErrUnavailable, "too many deliveries wait to be recorded")
+	args := []any{
+		m.ID[:], int64(m.Type), m.Date.Unix(), m.Forced, m.Bare, encodeMillis(m.Expires), m.Category, m.SenderID,
+		m.Sender, m.Portrait, m.Title, m.Content, m.URL, extra, encodeData(m.Data),
 	}
-	return nil
-}
-
-func (b *batch) markDelivered(deliveries []delivery) error {
-	for _, d := range deliveries {
-		if _, err := b.stmts.markDelivered.ExecContext(b.ctx, string(d.receiver), d.id[:]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// MarkRead implements [belfry.MessageStore].
-func (s *Store) MarkRead(ctx context.Context, who belfry.Identity, ids []belfry.ID) (belfry.Counts, error) {
-	return s.mark(ctx, who, 1+len(ids), func(b *batch) (bool, error) {
-		if ids == nil {
-			return affected(b.stmts.markAllRead.ExecContext(b.ctx, string(who.User), string(who.Company)))
-		}
-		changed := false
-		for _, id := range ids {
-			one, err := affected(b.stmts.markRead.ExecContext(b.ctx, string(who.User), id[:], string(who.Company)))
+	err = s.writer.do(ctx, 1, func(b *batch) error {
+		for _, edit := range []string{sqlEditMessage, sqlEditNotice} {
+			found := false
+			r := revision{place: place, kind: belfry.RevisionEdited, ids: []belfry.ID{m.ID}}
+			err := b.each(edit, args, func(rows *sql.Rows) error {
+				found = true
+				return rows.Scan((*string)(&r.owner), (*string)(&r.company))
+			})
 			if err != nil {
-				return false, err
+				return err
 			}
-			changed = changed || one
+			if found {
+				b.changed()
+				return b.revise(r)
+			}
 		}
-		return changed, nil
+		return errNoMessage
 	})
+	return portError(ctx, err)
 }
 
-// MarkSeen implements [belfry.MessageStore].
-func (s *Store) MarkSeen(ctx context.Context, who belfry.Identity, last belfry.ID) (belfry.Counts, error) {
-	return s.mark(ctx, who, 1, func(b *batch) (bool, error) {
-		return affected(b.stmts.markSeen.ExecContext(b.ctx, string(who.User), string(who.Company), last[:]))
-	})
-}
-
-// mark runs a change to an inbox and counts after it, in the same transaction.
-func (s *Store) mark(ctx context.Context, who belfry.Identity, rows int, change func(*batch) (bool, error)) (belfry.Counts, error) {
-	var counts belfry.Counts
-	err := s.writer.do(ctx, rows, func(b *batch) error {
-		changed, err := change(b)
+// Withdraw implements [belfry.MessageStore].
+func (s *Store) Withdraw(ctx context.Context, id, place belfry.ID) (belfry.Message, error) {
+	var withdrawn []belfry.Message
+	err := s.writer.do(ctx, 1, func(b *batch) error {
+		var err error
+		if withdrawn, err = b.take(sqlWithdrawMessage, id[:]); err == nil && len(withdrawn) == 0 {
+			withdrawn, err = b.take(sqlWithdrawNotice, id[:])
+		}
 		if err != nil {
 			return err
 		}
-		if changed {
-			b.changed()
+		if len(withdrawn) == 0 {
+			return errNoMessage
 		}
-		counts, err = queryCounts(b.ctx, b.stmts.counts, who)
-		counts.Version = b.state.version // the database learns it when the batch ends
-		return err
+		return b.revise(revision{
+			owner: withdrawn[0].Receiver, company: withdrawn[0].Company,
+			place: place, kind: belfry.RevisionWithdrawn, ids: []belfry.ID{id},
+		})
 	})
 	if err != nil {
-		return belfry.Counts{}, portError(ctx, err)
+		return belfry.Message{}, portError(ctx, err)
 	}
-	return counts, nil
+	return withdrawn[0], nil
 }
 
-// affected reports whether a statement changed anything.
-func affected(result sql.Result, err error) (bool, error) {
+// take runs a statement that deletes messages or notices and returns them.
+func (b *batch) take(query string, args ...any) ([]belfry.Message, error) {
+	var taken []belfry.Message
+	err := b.each(query, args, appendMessage(&taken))
+	if err != nil || len(taken) == 0 {
+		return nil, err
+	}
+	b.state.messages -= int64(len(taken))
+	b.changed()
+	for i := range taken {
+		if taken[i].IsNotice() {
+			if err := b.gone(taken[i].ID[:]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return taken, nil
+}
+
+var errNoMessage = belfry.Errorf(belfry.ErrNotFound, "there is no such message")
+
+// messages runs a query that selects messages.
+func (s *Store) messages(ctx context.Context, query string, args ...any) ([]belfry.Message, error) {
+	var messages []belfry.Message
+	err := s.read(ctx, query, args, appendMessage(&messages))
+	return messages, err
+}
+
+// appendMessage returns what appends a row to messages.
+func appendMessage(messages *[]belfry.Message) func(*sql.Rows) error {
+	return func(rows *sql.Rows) error {
+		*messages = append(*messages, belfry.Message{})
+		return scanMessage(rows, &(*messages)[len(*messages)-1])
+	}
+}
+
+func scanMessage(rows *sql.Rows, m *belfry.Message) error {
+	var (
+		id            sql.RawBytes
+		date, expires int64
+		extra, data   sql.NullString
+	)
+	err := rows.Scan((*string)(&m.Receiver), &id, (*string)(&m.Company), &m.Type, &date, &m.IsRead, &m.IsArchived, &m.Later,
+		&m.Forced, &m.Bare, &expires, &m.Category, &m.CollapseKey,
+		&m.SenderID, &m.Sender, &m.Portrait, &m.Title, &m.Content, &m.URL, &extra, &data)
 	if err != nil {
-		return false, err
+		return err
 	}
-	n, err := result.RowsAffected()
-	return n > 0, err
+	m.Date, m.Expires = scanDate(date), scanMillis(expires)
+	if data.Valid {
+		m.Data = json.RawMessage(data.String)
+	}
+	if m.Extra, err = decodeExtra(extra); err != nil {
+		return err
+	}
+	return scanID(id, &m.ID)
 }
-
-// encodeExtra returns the JSON of extra fields, or nil where there are none.
-func encodeExtra(extra map[string]string) (any, error) {
-	if len(extra) == 0 {
-		return nil, nil
-	}
-	b, err := json.Marshal(extra)
-	return string(b), err
-}
-
-func decodeExtra(text sql.NullString) (map[string]string, error) {
-	if !text.Valid {
-		return nil, nil
-	}
-	var extra map[string]string
-	if err := json.Unmarshal([]byte(text.String), &extra); err != nil {
-		return nil, fmt.Errorf("extra fields: %w", err)
-	}
-	return extra, nil
-}
-
-// scanID copies an id out of a column.
-func scanID(column []byte, id *belfry.ID) error {
-	if len(column) != len(id) {
-		return fmt.Errorf("an id of %d bytes in the database", len(column))
-	}
-	copy(id[:], column)
-	return nil
-}
-
-func scanDate(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

@@ -5,8 +5,12 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"belfry"
 
 	"github.com/ncruces/go-sqlite3/driver"
 )
@@ -97,56 +101,75 @@ func TestADatabaseOfANewerProgramIsRefused(t *testing.T) {
 	}
 }
 
-func TestNoQueryReadsMoreThanItsRange(t *testing.T) {
+// TestAnUpgradeKeepsInboxesFeedsAndSeen upgrades a database of the program before
+// there were notices.
+func TestAnUpgradeKeepsInboxesFeedsAndSeen(t *testing.T) {
 	ctx := context.Background()
-	s, err := Open(ctx, t.TempDir(), Options{})
+	dir := t.TempDir()
+	conn := raw(t, filepath.Join(dir, FileName))
+	scripts, err := migrations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	for name, tt := range map[string]struct {
-		query string
-		args  int
-		uses  string // the index, or the primary key
-	}{
-		"Undelivered":        {sqlUndelivered, 3, "messages_waiting (receiver=?)"},
-		"Inbox":              {sqlInbox, 4, "PRIMARY KEY (receiver=? AND id<?)"},
-		"Counts":             {sqlCounts, 2, "COVERING INDEX messages_unread (receiver=? AND company=?)"},
-		"Feed":               {sqlFeed, 3, "PRIMARY KEY (company=? AND id<?)"},
-		"MarkDelivered":      {sqlMarkDelivered, 2, "PRIMARY KEY (receiver=? AND id=?)"},
-		"MarkRead":           {sqlMarkRead, 3, "PRIMARY KEY (receiver=? AND id=?)"},
-		"MarkAllRead":        {sqlMarkAllRead, 2, "messages_unread (receiver=? AND company=?)"},
-		"old messages":       {sqlOldMessages, 2, "COVERING INDEX messages_age (id<?)"},
-		"surplus messages":   {sqlSurplusMessages, 3, "COVERING INDEX messages_age (id<?)"},
-		"surplus of a user":  {sqlSurplusOfUser, 3, "PRIMARY KEY (receiver=? AND id<?)"},
-		"next user":          {sqlNextUser, 1, "PRIMARY KEY (receiver>?)"},
-		"old activities":     {sqlOldActivities, 2, "COVERING INDEX activities_age (id<?)"},
-		"surplus activities": {sqlSurplusActivities, 3, "COVERING INDEX activities_age (id<?)"},
-		"delete a message":   {sqlDeleteMessage, 2, "PRIMARY KEY (receiver=? AND id=?)"},
-		"delete an activity": {sqlDeleteActivity, 2, "PRIMARY KEY (company=? AND id=?)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			args := make([]any, tt.args)
-			rows, err := s.readers.QueryContext(ctx, "EXPLAIN QUERY PLAN "+tt.query, args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer rows.Close()
-			var plan []string
-			for rows.Next() {
-				var id, parent, unused int
-				var detail string
-				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-					t.Fatal(err)
-				}
-				plan = append(plan, detail)
-				if strings.HasPrefix(detail, "SCAN") && detail != "SCAN changes" || strings.Contains(detail, "TEMP B-TREE") {
-					t.Errorf("it says %q", detail)
-				}
-			}
-			if !strings.Contains(strings.Join(plan, "\n"), tt.uses) {
-				t.Errorf("the plan does not use %s:\n%s", tt.uses, strings.Join(plan, "\n"))
-			}
-		})
+	if err := migrate(ctx, conn, scripts[:2]); err != nil {
+		t.Fatal(err)
 	}
+	ids := belfry.NewIDSource()
+	var messages, activities []belfry.ID
+	for i := range 6 { // the first two are read, the first three delivered
+		id := ids.New(time.Now())
+		messages = append(messages, id)
+		if _, err := conn.ExecContext(ctx, `INSERT INTO messages
+			(receiver, id, company, type, date, is_read, delivered, bare, sender_id, sender, portrait, title, content, url, extra)
+			VALUES ('1', ?, ?, ?, 7, ?, ?, 1, 'i', 's', 'p', 't', 'c', 'u', '{"k":"v"}')`,
+			id[:], []string{"", "acme"}[i%2], 1+i%3, i < 2, i < 3); err != nil {
+			t.Fatal(err)
+		}
+		id = ids.New(time.Now())
+		activities = append(activities, id)
+		if _, err := conn.ExecContext(ctx, `INSERT INTO activities
+			(company, id, date, operator_id, operator, receiver, portrait, title, content, url, object_type, object_id)
+			VALUES ('acme', ?, 7, '9', 'o', 'r', 'p', 't', 'c', 'u', 4, '8')`, id[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.ExecContext(ctx, "INSERT INTO seen VALUES ('1', 'acme', ?)", messages[3][:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(ctx, "UPDATE changes SET n = 41, messages = 6, activities = 6"); err != nil {
+		t.Fatal(err)
+	}
+
+	s := openInternal(t, dir)
+	ann := belfry.Identity{User: "1", Company: "acme"}
+	want := belfry.Counts{Unread: 4, Unseen: 2, ByType: map[belfry.MessageType]int{1: 1, 2: 1, 3: 2}, Version: 41}
+	if got, err := s.Counts(ctx, ann); err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("counts are %+v (%v), want %+v", got, err, want)
+	}
+	inbox, err := s.Inbox(ctx, ann, belfry.InboxQuery{Limit: 10})
+	if err != nil || len(inbox) != 6 {
+		t.Fatalf("there are %d messages, %v", len(inbox), err)
+	}
+	first := belfry.Message{
+		ID: messages[0], Receiver: "1", Date: time.Unix(7, 0).UTC(), Type: 1, IsRead: true, Bare: true, SenderID: "i", Sender: "s",
+		Portrait: "p", Title: "t", Content: "c", URL: "u", Extra: map[string]string{"k": "v"},
+	}
+	if !reflect.DeepEqual(inbox[5], first) {
+		t.Errorf("the first message is\n%+v, want\n%+v", inbox[5], first)
+	}
+	if waiting, err := s.Undelivered(ctx, ann, 10); err != nil || len(waiting) != 3 || waiting[0].ID != messages[3] {
+		t.Errorf("%d wait (%v), want 3", len(waiting), err)
+	}
+	for _, q := range []belfry.FeedQuery{{}, {OperatorID: "9"}, {ObjectType: 4}, {ObjectType: 4, ObjectID: "8"}} {
+		q.Limit = 10
+		feed, err := s.Feed(ctx, "acme", q)
+		if err != nil || len(feed) != 6 || feed[5].ID != activities[0] || feed[5].Operator != "o" || feed[5].Changes != nil {
+			t.Errorf("the feed by %+v is %+v, %v", q, feed, err)
+		}
+	}
+	entries, complete, err := s.Since(ctx, ann, belfry.ID{}, activities[5], 100)
+	if err != nil || !complete || len(entries) != 12 {
+		t.Errorf("the log has %d entries, complete %t, %v; want 12", len(entries), complete, err)
+	}
+	wantKept(t, s, 6, 6)
 }

@@ -12,18 +12,19 @@ import (
 // nothing but deleting. What was beyond a limit then still is when the writer
 // comes to it: rows that are added in between only push it further out.
 const (
-	sqlOldMessages = `SELECT receiver, id
-		FROM messages INDEXED BY messages_age
-		WHERE id < ? ORDER BY id LIMIT ?`
+	// Of messages and notices together. owner is the user or the company.
+	oldestMessages = `SELECT receiver AS owner, id, 0 FROM messages INDEXED BY messages_age WHERE id < ?1
+		UNION ALL
+		SELECT company, id, 1 FROM notices INDEXED BY notices_age WHERE id < ?1
+		ORDER BY 2 `
+
+	sqlOldMessages = oldestMessages + `LIMIT ?2`
 
 	// The number of rows and the rows are of one snapshot. A negative limit
 	// would be none.
-	sqlSurplusMessages = `SELECT receiver, id
-		FROM messages INDEXED BY messages_age
-		WHERE id < ? ORDER BY id
-		LIMIT max(0, min(?, (SELECT messages FROM changes) - ?))`
+	sqlSurplusMessages = oldestMessages + `LIMIT max(0, min(?2, (SELECT messages FROM changes) - ?3))`
 
-	sqlSurplusOfUser = `SELECT receiver, id
+	sqlSurplusOfUser = `SELECT receiver, id, 0
 		FROM messages
 		WHERE receiver = ?1 AND id <= (
 			SELECT id FROM messages WHERE receiver = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
@@ -31,31 +32,35 @@ const (
 
 	sqlNextUser = `SELECT receiver FROM messages WHERE receiver > ? ORDER BY receiver LIMIT 1`
 
-	sqlOldActivities = `SELECT company, id
+	sqlOldActivities = `SELECT company, id, 0
 		FROM activities INDEXED BY activities_age
 		WHERE id < ? ORDER BY id LIMIT ?`
 
-	sqlSurplusActivities = `SELECT company, id
+	sqlSurplusActivities = `SELECT company, id, 0
 		FROM activities INDEXED BY activities_age
 		WHERE id < ? ORDER BY id
 		LIMIT max(0, min(?, (SELECT activities FROM changes) - ?))`
 
-	sqlDeleteMessage  = `DELETE FROM messages WHERE receiver = ? AND id = ?`
+	// They return whether nobody has it unread.
+	sqlDeleteMessage  = `DELETE FROM messages` + byPrimaryKey + `WHERE receiver = ? AND id = ? RETURNING is_read`
+	sqlDeleteNotice   = `DELETE FROM notices INDEXED BY notices_age WHERE company = ? AND id = ? RETURNING replaced`
 	sqlDeleteActivity = `DELETE FROM activities WHERE company = ? AND id = ?`
 
 	// By how much the kept numbers are wrong: of one snapshot, and therefore still
 	// right when it is written.
-	sqlDrift = `SELECT (SELECT count(*) FROM messages) - messages,
+	sqlDrift = `SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM notices) - messages,
 		(SELECT count(*) FROM activities) - activities FROM changes`
 )
 
 // maxUsersPerStep bounds the users that one step looks at.
 const maxUsersPerStep = 100
 
-// A rowKey is the primary key of a message or an activity.
+// A rowKey is the primary key of a message or an activity, or what a notice is
+// found by.
 type rowKey struct {
-	owner string // the receiver or the company
-	id    []byte
+	owner  string // the receiver or the company
+	id     []byte
+	notice bool
 }
 
 // A pruner is what retention remembers between its steps.
@@ -66,65 +71,67 @@ type pruner struct {
 }
 
 // PruneMessages implements [belfry.MessageStore]. One step enforces one limit.
-func (s *Store) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (deleted int, more bool, err error) {
+// Rows are messages and notices together.
+func (s *Store) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (belfry.Pruned, error) {
 	s.pruner.mu.Lock()
 	defer s.pruner.mu.Unlock()
 	step = min(step, belfry.MaxPruneStep)
-	deleted, err = s.pruneOldest(ctx, oldest{
+	pruned, err := s.pruneOldest(ctx, oldest{
 		since: limits.Since, rows: limits.Rows,
-		old: s.queries.oldMessages, surplus: s.queries.surplusMessages, remove: (*batch).deleteMessages,
+		old: sqlOldMessages, surplus: sqlSurplusMessages, remove: (*batch).pruneMessages,
 	}, step)
-	if err != nil || deleted > 0 {
-		return deleted, err == nil, err
+	if err != nil || pruned.Deleted > 0 {
+		return pruned, err
 	}
 	if limits.RowsPerUser > 0 {
 		return s.pruneInboxes(ctx, limits.RowsPerUser, step)
 	}
-	return 0, false, nil
+	return belfry.Pruned{}, nil
 }
 
 // PruneActivities implements [belfry.ActivityStore].
-func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimits, step int) (deleted int, more bool, err error) {
+func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimits, step int) (belfry.Pruned, error) {
 	s.pruner.mu.Lock()
 	defer s.pruner.mu.Unlock()
-	deleted, err = s.pruneOldest(ctx, oldest{
+	return s.pruneOldest(ctx, oldest{
 		since: limits.Since, rows: limits.Rows,
-		old: s.queries.oldActivities, surplus: s.queries.surplusActivities, remove: (*batch).deleteActivities,
+		old: sqlOldActivities, surplus: sqlSurplusActivities, remove: (*batch).pruneActivities,
 	}, min(step, belfry.MaxPruneStep))
-	return deleted, err == nil && deleted > 0, err
 }
 
-// oldest is how to find and delete the oldest rows of a table.
+// oldest is how to find and delete the oldest rows of a kind.
 type oldest struct {
 	since        belfry.ID
 	rows         int
-	old, surplus *sql.Stmt
-	remove       func(*batch, []rowKey) (int, error)
+	old, surplus string
+	remove       func(*batch, []rowKey) (belfry.Pruned, error)
 }
 
-// pruneOldest enforces the limits on a whole table: the age, and where that
+// pruneOldest enforces the limits on all rows of a kind: the age, and where that
 // leaves nothing to do the number of rows.
-func (s *Store) pruneOldest(ctx context.Context, o oldest, step int) (deleted int, err error) {
+func (s *Store) pruneOldest(ctx context.Context, o oldest, step int) (pruned belfry.Pruned, err error) {
 	var keys []rowKey
 	if !o.since.IsZero() {
-		if keys, err = findKeys(ctx, o.old, o.since[:], step); err != nil {
-			return 0, err
+		if keys, err = s.findKeys(ctx, o.old, o.since[:], step); err != nil {
+			return belfry.Pruned{}, err
 		}
 	}
 	if len(keys) == 0 && o.rows > 0 {
 		if err := s.heal(ctx); err != nil {
-			return 0, err
+			return belfry.Pruned{}, err
 		}
-		if keys, err = findKeys(ctx, o.surplus, pastAll, step, o.rows); err != nil {
-			return 0, err
+		if keys, err = s.findKeys(ctx, o.surplus, pastAll, step, o.rows); err != nil {
+			return belfry.Pruned{}, err
 		}
 	}
-	return s.remove(ctx, keys, o.remove)
+	pruned, err = s.remove(ctx, keys, o.remove)
+	pruned.More = pruned.Deleted > 0
+	return pruned, err
 }
 
 // pruneInboxes enforces the limit on the rows of one user, for the next users
 // that may have more.
-func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (deleted int, more bool, err error) {
+func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (pruned belfry.Pruned, err error) {
 	inboxes := &s.pruner.inboxes
 	inboxes.watch(limit)
 	var (
@@ -136,11 +143,11 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (deleted int,
 			inboxes.add(looked...)
 		}
 	}()
-	more = true
+	more := true
 	for len(keys) < step && len(looked) < maxUsersPerStep {
 		user, ok, err := s.nextSuspect(ctx)
 		if err != nil {
-			return 0, false, err
+			return belfry.Pruned{}, err
 		}
 		if !ok {
 			more = false
@@ -148,17 +155,20 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (deleted int,
 		}
 		looked = append(looked, user)
 		room := step - len(keys)
-		found, err := findKeys(ctx, s.queries.surplusOfUser, string(user), limit, room)
+		found, err := s.findKeys(ctx, sqlSurplusOfUser, string(user), limit, room)
 		if err != nil {
-			return 0, false, err
+			return belfry.Pruned{}, err
 		}
 		keys = append(keys, found...)
 		if len(found) == room { // there may be more of this one
 			inboxes.add(user)
 		}
 	}
-	deleted, err = s.remove(ctx, keys, (*batch).deleteMessages)
-	return deleted, more && err == nil, err
+	if pruned, err = s.remove(ctx, keys, (*batch).pruneOfUsers); err != nil {
+		return belfry.Pruned{}, err
+	}
+	pruned.More = more
+	return pruned, nil
 }
 
 // nextSuspect returns a user who may have too many messages.
@@ -172,79 +182,113 @@ func (s *Store) nextSuspect(ctx context.Context) (user belfry.UserID, ok bool, e
 		if !sweeping {
 			return "", false, nil
 		}
-		err := s.queries.nextUser.QueryRowContext(ctx, string(after)).Scan((*string)(&user))
-		if err == nil {
+		err := s.read(ctx, sqlNextUser, []any{string(after)}, func(rows *sql.Rows) error {
+			ok = true
+			return rows.Scan((*string)(&user))
+		})
+		if err != nil {
+			return "", false, err
+		}
+		if ok {
 			inboxes.sweptTo(user)
 			return user, true, nil
-		}
-		if err != sql.ErrNoRows {
-			return "", false, portError(ctx, err)
 		}
 		inboxes.sweptAll()
 	}
 }
 
 // findKeys runs a query that selects keys.
-func findKeys(ctx context.Context, stmt *sql.Stmt, args ...any) ([]rowKey, error) {
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, portError(ctx, err)
-	}
-	defer rows.Close()
-	var keys []rowKey
-	for rows.Next() {
+func (s *Store) findKeys(ctx context.Context, query string, args ...any) (keys []rowKey, err error) {
+	err = s.read(ctx, query, args, func(rows *sql.Rows) error {
 		var key rowKey
-		if err := rows.Scan(&key.owner, &key.id); err != nil {
-			return nil, portError(ctx, err)
-		}
+		err := rows.Scan(&key.owner, &key.id, &key.notice)
 		keys = append(keys, key)
-	}
-	return keys, portError(ctx, rows.Err())
+		return err
+	})
+	return keys, err
 }
 
-// remove has the writer delete rows, and returns how many there were.
-func (s *Store) remove(ctx context.Context, keys []rowKey, remove func(*batch, []rowKey) (int, error)) (deleted int, err error) {
+// remove has the writer delete rows.
+func (s *Store) remove(ctx context.Context, keys []rowKey, remove func(*batch, []rowKey) (belfry.Pruned, error)) (pruned belfry.Pruned, err error) {
 	if len(keys) == 0 {
-		return 0, nil
+		return belfry.Pruned{}, nil
 	}
-	err = s.writer.do(ctx, len(keys), func(b *batch) error {
-		deleted, err = remove(b, keys)
+	err = s.writer.do(ctx, len(keys), func(b *batch) (err error) {
+		pruned, err = remove(b, keys)
 		return err
 	})
 	if err != nil {
-		return 0, portError(ctx, err)
+		return belfry.Pruned{}, portError(ctx, err)
 	}
-	return deleted, nil
+	return pruned, nil
 }
 
-func (b *batch) deleteMessages(keys []rowKey) (int, error) {
-	n, err := b.deleteRows(b.stmts.deleteMessage, keys)
-	if n > 0 {
-		b.state.messages -= int64(n)
+// pruneMessages deletes the oldest messages and notices: the log of everybody
+// ends there.
+func (b *batch) pruneMessages(keys []rowKey) (belfry.Pruned, error) {
+	pruned, err := b.deleteMessages(keys)
+	if err == nil {
+		err = b.raiseFloor("", keys[len(keys)-1].id)
+	}
+	return pruned, err
+}
+
+// pruneOfUsers deletes the oldest messages of users: their logs end there, and
+// nobody else's.
+func (b *batch) pruneOfUsers(keys []rowKey) (belfry.Pruned, error) {
+	pruned, err := b.deleteMessages(keys)
+	for i, key := range keys {
+		// The keys of one user follow each other.
+		if err == nil && (i == len(keys)-1 || keys[i+1].owner != key.owner) {
+			err = b.raiseFloor(key.owner, key.id)
+		}
+	}
+	return pruned, err
+}
+
+func (b *batch) deleteMessages(keys []rowKey) (pruned belfry.Pruned, err error) {
+	losers := make(map[belfry.Identity]struct{})
+	for _, key := range keys {
+		query, owner := sqlDeleteMessage, belfry.Identity{User: belfry.UserID(key.owner)}
+		if key.notice {
+			query, owner = sqlDeleteNotice, belfry.Identity{Company: belfry.CompanyID(key.owner)}
+		}
+		found, isRead := false, false
+		err := b.each(query, []any{key.owner, key.id}, func(rows *sql.Rows) error {
+			found = true
+			return rows.Scan(&isRead)
+		})
+		if err == nil && found && key.notice {
+			err = b.gone(key.id)
+		}
+		if err != nil {
+			return belfry.Pruned{}, err
+		}
+		if found {
+			pruned.Deleted++
+		}
+		if _, known := losers[owner]; found && !isRead && !known {
+			losers[owner] = struct{}{}
+			pruned.Unread = append(pruned.Unread, owner)
+		}
+	}
+	if pruned.Deleted > 0 {
+		b.state.messages -= int64(pruned.Deleted)
 		b.changed()
 	}
-	return n, err
+	return pruned, nil
 }
 
-func (b *batch) deleteActivities(keys []rowKey) (int, error) {
-	n, err := b.deleteRows(b.stmts.deleteActivity, keys)
-	b.state.activities -= int64(n)
-	return n, err
-}
-
-func (b *batch) deleteRows(stmt *sql.Stmt, keys []rowKey) (deleted int, err error) {
+func (b *batch) pruneActivities(keys []rowKey) (pruned belfry.Pruned, err error) {
 	for _, key := range keys {
-		result, err := stmt.ExecContext(b.ctx, key.owner, key.id)
+		n, err := b.exec(sqlDeleteActivity, key.owner, key.id)
 		if err != nil {
-			return deleted, err
+			return belfry.Pruned{}, err
 		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return deleted, err
-		}
-		deleted += int(n)
+		pruned.Deleted += int(n)
 	}
-	return deleted, nil
+	b.state.activities -= int64(pruned.Deleted)
+	return pruned, b.raiseFloor("", keys[len(keys)-1].id)
 }
 
 // heal compares the kept numbers of rows with a recount, once after the database
@@ -255,8 +299,9 @@ func (s *Store) heal(ctx context.Context) error {
 		return nil
 	}
 	var messages, activities int64
-	if err := s.queries.drift.QueryRowContext(ctx).Scan(&messages, &activities); err != nil {
-		return portError(ctx, err)
+	err := s.read(ctx, sqlDrift, nil, func(rows *sql.Rows) error { return rows.Scan(&messages, &activities) })
+	if err != nil {
+		return err
 	}
 	if messages != 0 || activities != 0 {
 		s.log.WarnContext(ctx, "the numbers of rows were wrong and are corrected", "messages", messages, "activities", activities)

@@ -29,16 +29,15 @@ func openInternal(t *testing.T, dir string) *Store {
 func addTo(t *testing.T, s *Store, ids *belfry.IDSource, n int, users ...belfry.UserID) {
 	t.Helper()
 	var messages []belfry.Message
+	var activities []belfry.Activity
 	for range n {
 		for _, user := range users {
 			messages = append(messages, belfry.Message{ID: ids.New(time.Now()), Receiver: user, Type: 1, Title: "t", Date: time.Now()})
 			a := belfry.Activity{ID: ids.New(time.Now()), Company: belfry.CompanyID(user), Title: "t", Date: time.Now()}
-			if err := s.AddActivity(context.Background(), a); err != nil {
-				t.Fatal(err)
-			}
+			activities = append(activities, a)
 		}
 	}
-	if err := s.AddMessages(context.Background(), messages); err != nil {
+	if _, err := s.Add(context.Background(), belfry.Entries{Messages: messages, Activities: activities}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -47,12 +46,11 @@ func addTo(t *testing.T, s *Store, ids *belfry.IDSource, n int, users ...belfry.
 func pruneAll(t *testing.T, s *Store, limits belfry.MessageLimits) (total int) {
 	t.Helper()
 	for more := true; more; {
-		var n int
-		var err error
-		if n, more, err = s.PruneMessages(context.Background(), limits, belfry.MaxPruneStep); err != nil {
+		pruned, err := s.PruneMessages(context.Background(), limits, belfry.MaxPruneStep)
+		if err != nil {
 			t.Fatal(err)
 		}
-		total += n
+		total, more = total+pruned.Deleted, pruned.More
 	}
 	return total
 }
@@ -80,15 +78,15 @@ func TestTheNumbersOfRowsFollowEveryWrite(t *testing.T) {
 	addTo(t, s, ids, 3, "1", "2")
 	wantKept(t, s, 6, 6)
 	twice := belfry.Message{ID: ids.New(time.Now()), Receiver: "1", Type: 1, Title: "t", Date: time.Now()}
-	if err := s.AddMessages(ctx, []belfry.Message{twice, twice}); belfry.ErrorCode(err) != belfry.ErrConflict {
+	if _, err := s.Add(ctx, belfry.Entries{Messages: []belfry.Message{twice, twice}}); belfry.ErrorCode(err) != belfry.ErrConflict {
 		t.Fatalf("storing a message twice: %v", err)
 	}
 	wantKept(t, s, 6, 6)
 	if n := pruneAll(t, s, belfry.MessageLimits{Rows: 4}); n != 2 {
 		t.Errorf("%d have gone, want 2", n)
 	}
-	if n, _, err := s.PruneActivities(ctx, belfry.ActivityLimits{Rows: 1}, 200); n != 5 || err != nil {
-		t.Errorf("%d activities have gone (%v), want 5", n, err)
+	if pruned, err := s.PruneActivities(ctx, belfry.ActivityLimits{Rows: 1}, 200); pruned.Deleted != 5 || err != nil {
+		t.Errorf("%d activities have gone (%v), want 5", pruned.Deleted, err)
 	}
 	wantKept(t, s, 4, 1)
 }
@@ -152,15 +150,15 @@ func TestTheLimitOfAUserReachesWhatWasThereAtTheStart(t *testing.T) {
 	for _, user := range append(users, users...) {
 		messages = append(messages, belfry.Message{ID: ids.New(time.Now()), Receiver: user, Type: 1, Title: "t", Date: time.Now()})
 	}
-	if err := s.AddMessages(context.Background(), messages); err != nil {
+	if _, err := s.Add(context.Background(), belfry.Entries{Messages: messages}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = openInternal(t, dir)
-	if n, more, err := s.PruneMessages(context.Background(), belfry.MessageLimits{RowsPerUser: 2}, 10); n != 0 || !more || err != nil {
-		t.Errorf("the first step: %d have gone, more %t, %v; want none and more", n, more, err)
+	if pruned, err := s.PruneMessages(context.Background(), belfry.MessageLimits{RowsPerUser: 2}, 10); pruned.Deleted != 0 || !pruned.More || err != nil {
+		t.Errorf("the first step did %+v, %v; want none and more", pruned, err)
 	}
 	if n := pruneAll(t, s, belfry.MessageLimits{RowsPerUser: 1}); n != len(users) {
 		t.Errorf("%d have gone, want %d", n, len(users))

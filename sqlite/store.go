@@ -25,15 +25,16 @@ type Options struct {
 	Logger *slog.Logger // nil means slog.Default()
 }
 
-// A Store keeps messages and activities in a file. It is safe for concurrent
+// A Store keeps all that belfry keeps in a file. It is safe for concurrent
 // use.
 type Store struct {
-	log       *slog.Logger
-	readers   *sql.DB
-	queries   queries
-	writer    *writer
-	delivered *deliveredSet
-	pruner    pruner
+	log     *slog.Logger
+	readers *sql.DB
+	queries *prepared
+	writer  *writer
+	late    *lateSet
+	answers answers
+	pruner  pruner
 }
 
 var _ belfry.Store = (*Store)(nil)
@@ -42,11 +43,11 @@ var _ belfry.Store = (*Store)(nil)
 // missing (modes 0700 and 0600), and brings the tables up to date. It refuses a
 // database that a newer program has written. Close ends it.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	path, err := prepareFile(dir)
+	path, err := prepareFile(dir, FileName)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{log: o.Logger, delivered: newDeliveredSet()}
+	s := &Store{log: o.Logger, late: newLateSet()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -58,7 +59,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context, path string) error {
 	var err error
-	if s.writer, err = newWriter(ctx, path, s.delivered, s.log); err != nil {
+	if s.writer, err = newWriter(ctx, path, s.late, s.log); err != nil {
 		return err
 	}
 	if err := restrict(path); err != nil {
@@ -73,7 +74,8 @@ func (s *Store) open(ctx context.Context, path string) error {
 	n := max(4, runtime.NumCPU())
 	s.readers.SetMaxOpenConns(n)
 	s.readers.SetMaxIdleConns(n)
-	return s.queries.prepare(ctx, s.readers)
+	s.queries = newPrepared(s.readers)
+	return nil
 }
 
 // Close finishes the writes that have been asked for, records the deliveries,
@@ -94,14 +96,14 @@ func (s *Store) closeAll() error {
 }
 
 // prepareFile makes directory and file before SQLite does, for their modes.
-func prepareFile(dir string) (path string, err error) {
+func prepareFile(dir, name string) (path string, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	path = filepath.Join(dir, FileName)
+	path = filepath.Join(dir, name)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return "", err

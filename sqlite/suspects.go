@@ -33,8 +33,8 @@ func (s *suspects) watch(limit int) {
 	s.users = make(map[belfry.UserID]struct{})
 }
 
-// received says that messages have been stored. It comes after their commit:
-// whoever takes the user afterwards finds them.
+// received says that messages have been stored, of which notices count for
+// nobody. It comes after their commit: whoever takes the user afterwards finds them.
 func (s *suspects) received(messages []belfry.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +42,9 @@ func (s *suspects) received(messages []belfry.Message) {
 		return
 	}
 	for i := range messages {
-		s.put(messages[i].Receiver)
+		if !messages[i].IsNotice() {
+			s.put(messages[i].Receiver)
+		}
 	}
 }
 

@@ -28,11 +28,12 @@ type write struct {
 
 // A writer owns the one connection that writes, and the goroutine that uses it.
 type writer struct {
-	db        *sql.DB
-	conn      *sql.Conn
-	stmts     statements
-	delivered *deliveredSet
-	log       *slog.Logger
+	db    *sql.DB
+	conn  *sql.Conn
+	stmts *prepared
+	late  *lateSet
+	log   *slog.Logger
+	sweep bool // the goroutine's: there may be marks of notices that are gone
 
 	mu     sync.RWMutex // held for reading while a write is put into the queue
 	closed bool
@@ -40,14 +41,14 @@ type writer struct {
 	idle   chan struct{} // closed when the goroutine has ended
 }
 
-func newWriter(ctx context.Context, path string, delivered *deliveredSet, log *slog.Logger) (*writer, error) {
+func newWriter(ctx context.Context, path string, late *lateSet, log *slog.Logger) (*writer, error) {
 	db, err := openPool(path, "cache_size(-65536)")
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
 	w := &writer{
-		db: db, delivered: delivered, log: log,
+		db: db, late: late, log: log, sweep: true,
 		queue: make(chan *write, maxBatch), idle: make(chan struct{}),
 	}
 	if err := w.open(ctx); err != nil {
@@ -69,9 +70,7 @@ func (w *writer) open(ctx context.Context) error {
 	if err := migrate(ctx, w.conn, scripts); err != nil {
 		return errors.Join(err, w.conn.Close())
 	}
-	if err := w.stmts.prepare(ctx, w.conn); err != nil {
-		return errors.Join(err, w.conn.Close())
-	}
+	w.stmts = newPrepared(w.conn)
 	return nil
 }
 
@@ -132,8 +131,11 @@ func (w *writer) loop() {
 			}
 			batch = w.gather(append(batch, op))
 		case <-flush.C:
+			if w.sweep {
+				batch = append(batch, w.sweepGone())
+			}
 		}
-		if op := w.delivered.write(maxBatch); op != nil {
+		if op := w.late.write(maxBatch); op != nil {
 			batch = append(batch, op)
 		}
 		w.commit(batch)
@@ -160,12 +162,12 @@ func (w *writer) gather(batch []*write) []*write {
 // flushAll records the deliveries that are left when the writer closes.
 func (w *writer) flushAll() {
 	for {
-		op := w.delivered.write(maxBatch)
+		op := w.late.write(maxBatch)
 		if op == nil {
 			return
 		}
-		if w.commit([]*write{op}); w.delivered.failed() {
-			w.log.Warn("deliveries not recorded; the next logins repeat them", "messages", w.delivered.len())
+		if w.commit([]*write{op}); w.late.failed() {
+			w.log.Warn("deliveries not recorded; the next logins repeat them", "messages", w.late.len())
 			return
 		}
 	}
@@ -201,18 +203,17 @@ func (w *writer) commit(ops []*write) {
 // transact runs writes in one transaction: all or none.
 func (w *writer) transact(ops []*write) (err error) {
 	// The work is not to be stopped half way by any one caller.
-	ctx := context.Background()
-	if _, err := w.stmts.begin.ExecContext(ctx); err != nil {
+	b := &batch{ctx: context.Background(), stmts: w.stmts}
+	if _, err := b.exec(sqlBegin); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
 			// The database may have rolled back by itself; then this fails
 			// and there is nothing left to do.
-			_, _ = w.stmts.rollback.ExecContext(ctx)
+			_, _ = b.exec(sqlRollback)
 		}
 	}()
-	b := &batch{ctx: ctx, stmts: &w.stmts}
 	if err := b.start(); err != nil {
 		return err
 	}
@@ -224,6 +225,8 @@ func (w *writer) transact(ops []*write) (err error) {
 	if err := b.finish(); err != nil {
 		return err
 	}
-	_, err = w.stmts.commit.ExecContext(ctx)
+	if _, err = b.exec(sqlCommit); err == nil && b.sweep {
+		w.sweep = true
+	}
 	return err
 }

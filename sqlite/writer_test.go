@@ -33,7 +33,7 @@ func TestDeliveriesAreRecordedSoonWithoutAnyOtherWrite(t *testing.T) {
 		m := belfry.Message{ID: ids.New(time.Now()), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()}
 		messages, delivered = append(messages, m), append(delivered, m.ID)
 	}
-	if err := s.AddMessages(ctx, messages); err != nil {
+	if err := add(ctx, s, messages...); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := other.Undelivered(ctx, ann, 5000); err != nil || len(got) != len(messages) {
@@ -51,12 +51,39 @@ func TestDeliveriesAreRecordedSoonWithoutAnyOtherWrite(t *testing.T) {
 	})
 }
 
+func TestWhatMembersHeardIsRecordedSoonWithoutAnyOtherWrite(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s, other := open(t, dir), open(t, dir) // other knows only what is in the file
+	ids := belfry.NewIDSource()
+	if err := s.AddMembers(ctx, ann.Company, []belfry.UserID{ann.User}, ids.New(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	notice := belfry.Message{ID: ids.New(time.Now()), Company: ann.Company, Type: 1, Date: time.Now()}
+	if err := add(ctx, s, notice); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := other.Undelivered(ctx, ann, 1); err != nil || len(got) != 1 {
+		t.Fatalf("%d wait (%v), want 1", len(got), err)
+	}
+	if err := s.MarkHeard(ctx, ann, notice.ID); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		if got, err := s.Undelivered(ctx, ann, 1); err != nil || len(got) != 0 {
+			t.Fatalf("%d wait (%v) while it is being recorded", len(got), err)
+		}
+		got, err := other.Undelivered(ctx, ann, 1)
+		return err == nil && len(got) == 0
+	})
+}
+
 func TestAWriteThatFailsDoesNotDisturbTheOthersOfItsBatch(t *testing.T) {
 	ctx := context.Background()
 	s := open(t, t.TempDir())
 	ids := belfry.NewIDSource()
 	twice := belfry.Message{ID: ids.New(time.Now()), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()}
-	if err := s.AddMessages(ctx, []belfry.Message{twice}); err != nil {
+	if err := add(ctx, s, twice); err != nil {
 		t.Fatal(err)
 	}
 	const goroutines, rounds = 16, 20
@@ -69,7 +96,7 @@ func TestAWriteThatFailsDoesNotDisturbTheOthersOfItsBatch(t *testing.T) {
 				if (g+i)%4 != 0 {
 					m.ID, want = ids.New(time.Now()), ""
 				}
-				if err := s.AddMessages(ctx, []belfry.Message{m}); belfry.ErrorCode(err) != want {
+				if err := add(ctx, s, m); belfry.ErrorCode(err) != want {
 					t.Errorf("the answer is %v, want %q", err, want)
 				}
 			}
@@ -94,7 +121,7 @@ func TestVersionsGrowAlsoWhenTwoProcessesWrite(t *testing.T) {
 			one, two = b, a
 		}
 		m := belfry.Message{ID: ids.New(time.Now()), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()}
-		if err := one.AddMessages(ctx, []belfry.Message{m}); err != nil {
+		if err := add(ctx, one, m); err != nil {
 			t.Fatal(err)
 		}
 		c, err := two.MarkSeen(ctx, ann, m.ID)

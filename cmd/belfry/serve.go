@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -36,9 +38,14 @@ type serverFlags struct {
 	Zone        string   `help:"Time zone of dates on the wire." default:"${zone}"`
 	ReplayLimit int      `help:"Messages that a login replays at most." default:"100"`
 
+	CatchUpLimit     int      `help:"What a page that comes back is told at most; beyond it, it loads its lists anew." default:"500"`
+	ForcedCategories []string `help:"Categories of messages that users cannot turn off." placeholder:"NAME"`
+
 	Auth      authFlags      `embed:"" prefix:"auth."`
 	Presence  presenceFlags  `embed:"" prefix:"presence."`
 	Retention retentionFlags `embed:"" prefix:"retention."`
+	Record    recordFlags    `embed:"" prefix:"record."`
+	Topics    topicFlags     `embed:"" prefix:"topics."`
 	Socket    socketFlags    `embed:"" prefix:"socket."`
 	Limits    limitFlags     `embed:"" prefix:"limits."`
 	logFlags  `embed:""`
@@ -71,6 +78,7 @@ type retentionFlags struct {
 	MessagesPerUser int           `help:"Delete a user's oldest messages beyond this number; 0 for no limit." default:"0" placeholder:"ROWS"`
 	ActivityAge     time.Duration `help:"Delete activities that are older; 0 keeps them." default:"0s" placeholder:"TIME"`
 	Activities      int           `help:"Delete the oldest activities beyond this number; 0 for no limit." default:"0" placeholder:"ROWS"`
+	LogAge          time.Duration `help:"How long pages that come back are told what was read, changed and withdrawn meanwhile." default:"720h" placeholder:"TIME"`
 }
 
 func (f retentionFlags) retention() (belfry.Retention, error) {
@@ -80,12 +88,40 @@ func (f retentionFlags) retention() (belfry.Retention, error) {
 		"messages-per-user": f.MessagesPerUser < 0,
 		"activity-age":      f.ActivityAge < 0,
 		"activities":        f.Activities < 0,
+		"log-age":           f.LogAge < 0,
 	} {
 		if negative {
 			return belfry.Retention{}, fmt.Errorf("retention.%s is negative; 0 means no limit", name)
 		}
 	}
 	return belfry.Retention(f), nil
+}
+
+// recordFlags bound the delivery record, which belfry explain reads.
+type recordFlags struct {
+	Age  time.Duration `help:"How long the delivery record is kept." default:"168h" placeholder:"TIME"`
+	Rows int           `help:"Facts that it holds at most; 0 keeps no record." default:"1000000"`
+}
+
+// open opens the record in dir, or none.
+func (f recordFlags) open(ctx context.Context, dir string, log *slog.Logger) (belfry.Journal, func() error, error) {
+	switch {
+	case f.Rows < 0 || f.Age <= 0:
+		return nil, nil, errors.New("record.rows is negative, or record.age is not positive")
+	case f.Rows == 0:
+		return nil, func() error { return nil }, nil
+	}
+	journal, err := sqlite.OpenJournal(ctx, dir, sqlite.JournalOptions{Rows: f.Rows, Age: f.Age, Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return journal, journal.Close, nil
+}
+
+// topicFlags say who is asked about topics that a token does not list.
+type topicFlags struct {
+	Hook       string      `help:"URL that is asked whether a page may join a topic that its token does not list: it gets {uid, companyID, topic} and answers 2xx or 403." placeholder:"URL"`
+	HookSecret auth.Secret `help:"Secret that signs these questions: X-Belfry-Signature is sha256= and the HMAC-SHA256 of the body." placeholder:"SECRET"`
 }
 
 type socketFlags struct {
@@ -148,13 +184,18 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	options.Store = store
+	journal, closeJournal, err := f.Record.open(ctx, dir, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeJournal()) }()
+	options.Store, options.Journal = store, journal
 	options.Check = func(ctx context.Context) error {
 		_, err := store.Counts(ctx, belfry.Identity{User: "health", Company: "check"})
 		return err
 	}
 	alter(&options)
-	srv, err := server.New(options)
+	srv, err := server.New(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -191,22 +232,25 @@ func (f serverFlags) options(dir string, log *slog.Logger) (server.Options, erro
 		return server.Options{}, err
 	}
 	return server.Options{
-		PushListen:    f.PushListen,
-		Path:          f.Path,
-		Tokens:        tokens,
-		PushKey:       auth.NewKey(key),
-		InsecureLogin: server.InsecureLogin(f.Auth.InsecureLogin),
-		Origins:       f.Origins,
-		Zone:          zone,
-		Grace:         max(f.Presence.Grace, time.Millisecond),
-		ReplayLimit:   f.ReplayLimit,
-		Retention:     retention,
-		PingInterval:  f.Socket.PingInterval,
-		PingTimeout:   f.Socket.PingTimeout,
-		MaxPayload:    f.Socket.MaxPayload,
-		MaxQueue:      f.Socket.MaxQueue,
-		Limits:        server.Limits{Pages: f.Limits.Pages, Handshakes: f.Limits.Handshakes},
-		Logger:        log,
+		PushListen:       f.PushListen,
+		Path:             f.Path,
+		Tokens:           tokens,
+		PushKey:          auth.NewKey(key),
+		InsecureLogin:    server.InsecureLogin(f.Auth.InsecureLogin),
+		Origins:          f.Origins,
+		ForcedCategories: f.ForcedCategories,
+		Zone:             zone,
+		Grace:            max(f.Presence.Grace, time.Millisecond),
+		ReplayLimit:      f.ReplayLimit,
+		CatchUpLimit:     f.CatchUpLimit,
+		TopicHook:        server.TopicHook{URL: f.Topics.Hook, Secret: f.Topics.HookSecret},
+		Retention:        retention,
+		PingInterval:     f.Socket.PingInterval,
+		PingTimeout:      f.Socket.PingTimeout,
+		MaxPayload:       f.Socket.MaxPayload,
+		MaxQueue:         f.Socket.MaxQueue,
+		Limits:           server.Limits{Pages: f.Limits.Pages, Handshakes: f.Limits.Handshakes},
+		Logger:           log,
 	}, nil
 }
 
@@ -249,4 +293,16 @@ func secretOr(set auth.Secret, dir, file string) (auth.Secret, error) {
 		return set, nil
 	}
 	return auth.LoadOrCreateSecret(filepath.Join(dir, file))
+}
+
+// existingSecret returns the secret that is set, or the one in a file, or none where there is
+// no file.
+func existingSecret(set auth.Secret, path string) (auth.Secret, error) {
+	if set != "" {
+		return set, nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return auth.LoadOrCreateSecret(path)
 }

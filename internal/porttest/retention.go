@@ -21,6 +21,9 @@ var retentionTests = map[string]func(*testing.T, *fixture){
 	"counts are exact after unread messages have gone":          testPruneCounts,
 	"a delivery of a message that has gone is harmless":         testPruneDelivered,
 	"pruning whose context has ended does nothing":              testPruneEnded,
+	"notices go with the messages, and their marks with them":   testPruneNotices,
+	"pruning tells who has lost unread messages":                testPrunedUnread,
+	"the log ends where something was pruned":                   testPrunedLog,
 	"activities go by age and by rows, the oldest first":        testPruneActivities,
 	"counts stay exact while messages come, are read and go":    testPruneHammer,
 	"a limit stays kept by however many callers it is enforced": testPruneTogether,
@@ -29,18 +32,18 @@ var retentionTests = map[string]func(*testing.T, *fixture){
 // prune deletes until nothing is left to do, and returns how many have gone.
 func (f *fixture) prune(limits belfry.MessageLimits, step int) (total int) {
 	f.t.Helper()
-	return f.pruneAll(step, func(ctx context.Context) (int, bool, error) { return f.PruneMessages(ctx, limits, step) })
+	return f.pruneAll(step, func(ctx context.Context) (belfry.Pruned, error) { return f.PruneMessages(ctx, limits, step) })
 }
 
-func (f *fixture) pruneAll(step int, prune func(context.Context) (int, bool, error)) (total int) {
+func (f *fixture) pruneAll(step int, prune func(context.Context) (belfry.Pruned, error)) (total int) {
 	f.t.Helper()
 	const maxCalls = 10_000
 	for range maxCalls {
-		deleted, more, err := prune(context.Background())
-		if err != nil || deleted < 0 || deleted > step {
-			f.t.Fatalf("a step of %d deleted %d, %v", step, deleted, err)
+		pruned, err := prune(context.Background())
+		if err != nil || pruned.Deleted < 0 || pruned.Deleted > step {
+			f.t.Fatalf("a step of %d did %+v, %v", step, pruned, err)
 		}
-		if total += deleted; !more {
+		if total += pruned.Deleted; !pruned.More {
 			return total
 		}
 	}
@@ -70,24 +73,24 @@ func testPruneNothing(t *testing.T, f *fixture) {
 	ids := f.sendAll("1", "1", "10")
 	f.wantPruned(belfry.MessageLimits{}, 10, 0)
 	f.wantPruned(belfry.MessageLimits{Since: ids[0], Rows: 3, RowsPerUser: 2}, 10, 0)
-	f.wantInbox(ann, belfry.ID{}, 10, ids[1], ids[0])
-	f.wantInbox(bob, belfry.ID{}, 10, ids[2])
+	f.wantInbox(ann, ids[1], ids[0])
+	f.wantInbox(bob, ids[2])
 }
 
 func testPruneOld(t *testing.T, f *fixture) {
 	ids := f.sendAll("1", "10", "1", "10", "1")
-	f.read(ann, ids[:1])
+	f.read(ann, ids[0])
 	limits := belfry.MessageLimits{Since: ids[4]}
 	for i, want := range []struct{ ann, bob []belfry.ID }{
 		{[]belfry.ID{ids[4], ids[2]}, []belfry.ID{ids[3]}},
 		{[]belfry.ID{ids[4]}, nil},
 	} {
-		deleted, more, err := f.PruneMessages(context.Background(), limits, 2)
-		if err != nil || deleted != 2 || i == 0 && !more {
-			t.Fatalf("step %d deleted %d, more %t, %v", i, deleted, more, err)
+		pruned, err := f.PruneMessages(context.Background(), limits, 2)
+		if err != nil || pruned.Deleted != 2 || i == 0 && !pruned.More {
+			t.Fatalf("step %d did %+v, %v", i, pruned, err)
 		}
-		f.wantInbox(ann, belfry.ID{}, 10, want.ann...)
-		f.wantInbox(bob, belfry.ID{}, 10, want.bob...)
+		f.wantInbox(ann, want.ann...)
+		f.wantInbox(bob, want.bob...)
 	}
 	f.wantPruned(limits, 2, 0)
 }
@@ -95,11 +98,11 @@ func testPruneOld(t *testing.T, f *fixture) {
 func testPruneSurplus(t *testing.T, f *fixture) {
 	ids := f.sendAll("10", "1", "10", "1", "1", "10", "1")
 	f.wantPruned(belfry.MessageLimits{Rows: 4}, 2, 3)
-	f.wantInbox(ann, belfry.ID{}, 10, ids[6], ids[4], ids[3])
-	f.wantInbox(bob, belfry.ID{}, 10, ids[5])
+	f.wantInbox(ann, ids[6], ids[4], ids[3])
+	f.wantInbox(bob, ids[5])
 	f.wantPruned(belfry.MessageLimits{Rows: 4}, 2, 0)
 	f.wantPruned(belfry.MessageLimits{Rows: 1}, belfry.MaxPruneStep, 3)
-	f.wantInbox(ann, belfry.ID{}, 10, ids[6])
+	f.wantInbox(ann, ids[6])
 }
 
 func testPruneSurplusOfUser(t *testing.T, f *fixture) {
@@ -108,20 +111,20 @@ func testPruneSurplusOfUser(t *testing.T, f *fixture) {
 	other := f.send("1", "other", 1) // of the same user: it counts
 	f.send("2", "acme", 1)
 	f.wantPruned(belfry.MessageLimits{RowsPerUser: 3}, 2, 3)
-	f.wantInbox(ann, belfry.ID{}, 10, a[4], a[3])
-	f.wantInbox(annOther, belfry.ID{}, 10, other)
-	f.wantInbox(bob, belfry.ID{}, 10, b[1], b[0])
+	f.wantInbox(ann, a[4], a[3])
+	f.wantInbox(annOther, other)
+	f.wantInbox(bob, b[1], b[0])
 	f.wantPruned(belfry.MessageLimits{RowsPerUser: 3}, 2, 0)
 	f.wantPruned(belfry.MessageLimits{RowsPerUser: 1}, 2, 3) // a lower limit concerns others
-	f.wantInbox(bob, belfry.ID{}, 10, b[1])
+	f.wantInbox(bob, b[1])
 }
 
 func testPruneCombined(t *testing.T, f *fixture) {
 	ids := f.sendAll("10", "1", "10", "1", "1", "1", "10")
 	// By age the first goes, by rows the second, by user all but two of ann's.
 	f.wantPruned(belfry.MessageLimits{Since: ids[1], Rows: 5, RowsPerUser: 2}, 1, 3)
-	f.wantInbox(ann, belfry.ID{}, 10, ids[5], ids[4])
-	f.wantInbox(bob, belfry.ID{}, 10, ids[6], ids[2])
+	f.wantInbox(ann, ids[5], ids[4])
+	f.wantInbox(bob, ids[6], ids[2])
 }
 
 func testPruneAgain(t *testing.T, f *fixture) {
@@ -133,7 +136,7 @@ func testPruneAgain(t *testing.T, f *fixture) {
 		f.wantPruned(limits, 2, want)
 		last := f.sendAll("1", "1", "1")
 		f.wantPruned(limits, 2, 3)
-		f.wantInbox(ann, belfry.ID{}, 10, last[2], last[1])
+		f.wantInbox(ann, last[2], last[1])
 	}
 }
 
@@ -158,7 +161,7 @@ func testPruneCounts(t *testing.T, f *fixture) {
 	wantCounts(t, f.counts(ann), 1, 1, byType{3: 1})
 	wantCounts(t, f.counts(annOther), 0, 0, byType{})
 	f.wantWaiting(ann, 10, d)
-	wantCounts(t, f.read(ann, []belfry.ID{a, b, c}), 1, 1, byType{3: 1})
+	wantCounts(t, f.read(ann, a, b, c), 1, 1, byType{3: 1})
 }
 
 func testPruneDelivered(t *testing.T, f *fixture) {
@@ -183,22 +186,18 @@ func testPruneEnded(t *testing.T, f *fixture) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	for _, limits := range []belfry.MessageLimits{{Since: ids[1]}, {Rows: 1}, {RowsPerUser: 1}} {
-		if n, _, err := f.PruneMessages(ctx, limits, 10); n != 0 || !errors.Is(err, context.Canceled) {
-			t.Errorf("%+v: %d have gone, %v; want %v", limits, n, err, context.Canceled)
+		if pruned, err := f.PruneMessages(ctx, limits, 10); pruned.Deleted != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%+v: %+v, %v; want %v", limits, pruned, err, context.Canceled)
 		}
 	}
-	f.wantInbox(ann, belfry.ID{}, 10, ids[2], ids[1], ids[0])
+	f.wantInbox(ann, ids[2], ids[1], ids[0])
 	f.wantPruned(belfry.MessageLimits{RowsPerUser: 1}, 10, 2) // what failed is made up for
 }
 
 func testPruneActivities(t *testing.T, f *fixture) {
 	var ids []belfry.ID
 	for _, company := range []belfry.CompanyID{"acme", "other", "acme", "acme", "other", "acme"} {
-		a := belfry.Activity{ID: f.ids.New(start), Company: company, Title: "t", Date: start}
-		if err := f.AddActivity(context.Background(), a); err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, a.ID)
+		ids = append(ids, f.act(company))
 	}
 	message := f.send("1", "acme", 1)
 	for _, tt := range []struct {
@@ -212,52 +211,31 @@ func testPruneActivities(t *testing.T, f *fixture) {
 		{belfry.ActivityLimits{Rows: 3}, 0, []belfry.ID{ids[5], ids[3]}, []belfry.ID{ids[4]}},
 		{belfry.ActivityLimits{Since: ids[5], Rows: 3}, 2, []belfry.ID{ids[5]}, nil},
 	} {
-		gone := f.pruneAll(1, func(ctx context.Context) (int, bool, error) { return f.PruneActivities(ctx, tt.limits, 1) })
+		gone := f.pruneAll(1, func(ctx context.Context) (belfry.Pruned, error) { return f.PruneActivities(ctx, tt.limits, 1) })
 		if gone != tt.gone {
 			t.Errorf("%+v: %d have gone, want %d", tt.limits, gone, tt.gone)
 		}
-		for company, want := range map[belfry.CompanyID][]belfry.ID{"acme": tt.acme, "other": tt.other} {
-			feed, err := f.Feed(context.Background(), company, belfry.ID{}, 10)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []belfry.ID
-			for _, a := range feed {
-				got = append(got, a.ID)
-			}
-			wantIDs(t, fmt.Sprintf("feed of %s after %+v", company, tt.limits), got, want)
-		}
+		f.wantFeed("acme", belfry.FeedQuery{}, tt.acme...)
+		f.wantFeed("other", belfry.FeedQuery{}, tt.other...)
 	}
-	f.wantInbox(ann, belfry.ID{}, 10, message)
+	f.wantInbox(ann, message)
 }
 
 // testPruneHammer is testHammer with retention beside the hammering.
 func testPruneHammer(t *testing.T, f *fixture) {
-	stop := make(chan struct{})
-	var pruning sync.WaitGroup
-	for _, limits := range []belfry.MessageLimits{{Rows: 60}, {RowsPerUser: 40}} {
-		pruning.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if _, _, err := f.PruneMessages(context.Background(), limits, 7); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
+	h := newHammer(f)
+	h.pruning = true
+	h.run()
+	for range 40 { // whatever has been withdrawn, there is too much again
+		f.send("1", "acme", 1)
 	}
-	hammer(t, f)
-	close(stop)
-	pruning.Wait()
-	f.prune(belfry.MessageLimits{RowsPerUser: 40}, 7)
-	f.wantPruned(belfry.MessageLimits{Rows: 40, RowsPerUser: 40}, 7, 0)
+	f.prune(belfry.MessageLimits{Rows: 40}, 7)
+	f.wantPruned(belfry.MessageLimits{Rows: 40}, 7, 0)
 	f.wantPruned(belfry.MessageLimits{Rows: 39}, 7, 1) // there were exactly as many as there may be
-	f.recount(ann)
-	f.recount(annOther)
+	f.prune(belfry.MessageLimits{RowsPerUser: 15}, 7)
+	for _, who := range h.identities {
+		h.recount(who)
+	}
 }
 
 func testPruneTogether(t *testing.T, f *fixture) {
@@ -271,13 +249,13 @@ func testPruneTogether(t *testing.T, f *fixture) {
 	for range 4 {
 		pruning.Go(func() {
 			for more := true; more; {
-				var n int
-				var err error
-				if n, more, err = f.PruneMessages(context.Background(), belfry.MessageLimits{Rows: 10}, 3); err != nil {
+				pruned, err := f.PruneMessages(context.Background(), belfry.MessageLimits{Rows: 10}, 3)
+				if err != nil {
 					t.Error(err)
 				}
+				more = pruned.More
 				mu.Lock()
-				total += n
+				total += pruned.Deleted
 				mu.Unlock()
 			}
 		})
@@ -286,6 +264,79 @@ func testPruneTogether(t *testing.T, f *fixture) {
 	if total != 50 {
 		t.Errorf("%d have gone, want 50", total)
 	}
-	f.wantInbox(ann, belfry.ID{}, 1, ids[59])
-	f.wantInbox(ann, ids[51], 10, ids[50])
+	f.wantList(ann, belfry.InboxQuery{Limit: 1}, ids[59])
+	f.wantList(ann, belfry.InboxQuery{Before: ids[51]}, ids[50])
+}
+
+func testPruneNotices(t *testing.T, f *fixture) {
+	f.join(ann)
+	var ids []belfry.ID
+	for i := range 6 {
+		if i%2 == 0 {
+			ids = append(ids, f.announce("acme", i%4 == 0))
+		} else {
+			ids = append(ids, f.send("1", "acme", 1))
+		}
+	}
+	f.read(ann, ids[0], ids[4])
+	f.wantPruned(belfry.MessageLimits{RowsPerUser: 3}, 10, 0) // notices are no user's
+	f.wantPruned(belfry.MessageLimits{Since: ids[1]}, 10, 1)
+	f.wantPruned(belfry.MessageLimits{Rows: 3}, 1, 2)
+	f.wantInbox(ann, ids[5], ids[4], ids[3])
+	wantCounts(t, f.counts(ann), 2, 2, byType{1: 2})
+	f.wantPruned(belfry.MessageLimits{Rows: 1}, 10, 2)
+	f.wantInbox(ann, ids[5])
+	// Marks of what has gone mark nothing.
+	f.mark(ann, belfry.RevisionUnread, ids...)
+	f.mark(ann, belfry.RevisionArchived, ids[:5]...)
+	f.wantList(ann, belfry.InboxQuery{Archived: true})
+	wantCounts(t, f.counts(ann), 1, 1, byType{1: 1})
+}
+
+func testPrunedUnread(t *testing.T, f *fixture) {
+	ids := []belfry.ID{f.send("1", "acme", 1), f.send("1", "other", 1), f.send("10", "acme", 1), f.send("2", "acme", 1)}
+	f.read(bob, ids[2])
+	everybody, acme, acmeLater := f.notice("", 1, true), f.notice("acme", 1, false), f.notice("acme", 1, true)
+	replaced, newer := f.notice("other", 1, true), f.notice("other", 1, true)
+	replaced.CollapseKey, newer.CollapseKey = "k", "k"
+	f.add(everybody, acme, acmeLater, replaced, newer)
+	for i, tt := range []struct {
+		limits belfry.MessageLimits
+		want   []belfry.Identity
+	}{
+		{belfry.MessageLimits{RowsPerUser: 1}, []belfry.Identity{{User: "1"}}},
+		{belfry.MessageLimits{Since: everybody.ID}, []belfry.Identity{{User: "1"}, {User: "2"}}},
+		{belfry.MessageLimits{Since: newer.ID}, []belfry.Identity{{}, {Company: "acme"}}},
+		{belfry.MessageLimits{Since: f.place()}, []belfry.Identity{{Company: "other"}}},
+		{belfry.MessageLimits{Since: f.place()}, nil},
+	} {
+		pruned, err := f.PruneMessages(context.Background(), tt.limits, 200)
+		if err != nil || fmt.Sprint(pruned.Unread) != fmt.Sprint(tt.want) {
+			t.Errorf("step %d: %q have lost unread messages (%v), want %q", i, pruned.Unread, err, tt.want)
+		}
+	}
+}
+
+func testPrunedLog(t *testing.T, f *fixture) {
+	first, second := f.send("1", "acme", 1), f.send("1", "acme", 1)
+	f.send("10", "acme", 1)
+	f.wantPruned(belfry.MessageLimits{RowsPerUser: 1}, 10, 1)
+	f.wantSince(ann, belfry.ID{}, false)
+	f.wantSince(ann, first, true, second)
+	if _, complete := f.since(bob, belfry.ID{}, 100); !complete {
+		t.Error("the log of a user is cut where another's messages went")
+	}
+	f.wantPruned(belfry.MessageLimits{Rows: 1}, 10, 1)
+	f.wantSince(ann, first, false)
+	f.wantSince(bob, first, false)
+	f.wantSince(ann, second, true)
+
+	one, two := f.act("acme"), f.act("acme")
+	if n := f.pruneAll(10, func(ctx context.Context) (belfry.Pruned, error) {
+		return f.PruneActivities(ctx, belfry.ActivityLimits{Rows: 1}, 10)
+	}); n != 1 {
+		t.Errorf("%d activities have gone, want 1", n)
+	}
+	f.wantSince(ann, second, false)
+	f.wantSince(ann, one, true, two)
 }

@@ -1,0 +1,87 @@
+package belfry
+
+import (
+	"context"
+	"slices"
+)
+
+// A counting finds the counts that go with messages that have been stored: those of the
+// identities that have pages, which are all that anybody looks at. They are
+// counted before the messages are published, so that the line need not wait.
+type counting struct {
+	ctx     context.Context // of one call; it ends before the call does
+	service *Service
+	known   map[Identity]*Counts
+}
+
+func (s *Service) newCounting(ctx context.Context) *counting {
+	return &counting{ctx: ctx, service: s, known: make(map[Identity]*Counts)}
+}
+
+// An addressee is an identity of a message's receiver that has pages.
+type addressee struct {
+	who    Identity
+	pages  []string
+	counts *Counts // nil where they could not be counted
+}
+
+// prepare counts for whoever has pages now.
+func (c *counting) prepare(m *Message) {
+	if !m.IsNotice() {
+		c.of(m)
+	}
+}
+
+// of returns who is to be told of a message, with counts that know of it. Who
+// has come since prepare is counted now.
+func (c *counting) of(m *Message) []addressee {
+	all := c.service.addressees(c.ctx, m.Receiver, m.Company)
+	for i := range all {
+		all[i].counts = c.count(all[i].who)
+	}
+	return all
+}
+
+func (c *counting) count(who Identity) *Counts {
+	if counts, ok := c.known[who]; ok {
+		return counts
+	}
+	counts := c.service.countsOf(c.ctx, who)
+	c.known[who] = counts
+	return counts
+}
+
+// countsOf returns counts that go with an event, or nil where the store is away:
+// the event is worth more than its counts, which come with the next one.
+func (s *Service) countsOf(ctx context.Context, who Identity) *Counts {
+	counts, err := s.store.Counts(ctx, who)
+	if err != nil {
+		s.log.WarnContext(ctx, "not counted", "user", who.User, "err", err)
+		return nil
+	}
+	return &counts
+}
+
+// addressees returns the identities of a user that have pages and are shown messages that
+// name the company, or none.
+func (s *Service) addressees(ctx context.Context, user UserID, company CompanyID) []addressee {
+	pages, err := s.presence.PagesOf(ctx, user)
+	if err != nil {
+		s.log.WarnContext(ctx, "pages not found; they catch up", "user", user, "err", err)
+		return nil
+	}
+	var all []addressee
+	for _, page := range pages {
+		if company != "" && page.Company != company {
+			continue
+		}
+		who := Identity{user, page.Company}
+		i := slices.IndexFunc(all, func(a addressee) bool { return a.who == who })
+		if i < 0 {
+			all = append(all, addressee{who: who})
+			i = len(all) - 1
+		}
+		all[i].pages = append(all[i].pages, page.ID)
+	}
+	return all
+}

@@ -1,0 +1,158 @@
+package belfry
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// noticePlaces remembers the last notice to each company, and under the empty company
+// that to everybody, of those that this process has published.
+type noticePlaces struct {
+	mu   sync.Mutex
+	last map[CompanyID]ID
+}
+
+func (n *noticePlaces) note(company CompanyID, place ID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.last == nil {
+		n.last = make(map[CompanyID]ID)
+	}
+	n.last[company] = place
+}
+
+// since reports whether members of the company were told of a notice after a place.
+func (n *noticePlaces) since(company CompanyID, place ID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last[company].Compare(place) > 0 || n.last[""].Compare(place) > 0
+}
+
+// publishNotice shows a notice to all pages that may, in one envelope. Each
+// identity's counts follow. The line is locked.
+func (s *Service) publishNotice(ctx context.Context, m *Message, replaced []ID) int {
+	s.notices.note(m.Company, m.ID)
+	rooms := []string{m.room()}
+	if len(replaced) > 0 {
+		revision := Revision{Place: m.ID, Kind: RevisionReplaced, Company: m.Company, IDs: replaced}
+		s.publish(ctx, Envelope{Rooms: rooms, Event: EventChanged, Args: []any{RevisionEvent{Revision: revision}}})
+	}
+	pages := s.publish(ctx, Envelope{
+		Rooms: rooms, Except: s.exceptOf(m), Event: EventMessage, Args: []any{MessageEvent{Message: m}}, Cursor: Cursor(m.ID),
+	})
+	s.journal.Note(Fact{At: s.now(), Kind: FactSent, Message: m.ID, Company: m.Company, Count: pages})
+	s.teller.add(m.Company)
+	return pages
+}
+
+// A teller tells the members of companies their counts after something has changed for
+// all of them. Each has counts of their own, so it takes a query for each who is
+// online; it runs beside everything else and takes at most half of a processor.
+type teller struct {
+	wake chan struct{}
+
+	mu        sync.Mutex
+	companies []CompanyID // to be told, each once; empty for everybody
+}
+
+const (
+	tellStep = 32                     // identities between two rests
+	tellRest = 200 * time.Microsecond // the least of these rests
+)
+
+func newTeller() teller { return teller{wake: make(chan struct{}, 1)} }
+
+// add has the members of a company told.
+func (t *teller) add(company CompanyID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(t.companies, company) {
+		t.companies = append(t.companies, company)
+	}
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *teller) take() (CompanyID, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.companies) == 0 {
+		return "", false
+	}
+	company := t.companies[0]
+	t.companies = t.companies[1:]
+	return company, true
+}
+
+// tellCounts is the goroutine of the teller.
+func (s *Service) tellCounts() {
+	for {
+		select {
+		case <-s.teller.wake:
+		case <-s.background.Done():
+			return
+		}
+		for {
+			company, ok := s.teller.take()
+			if !ok {
+				break
+			}
+			if err := s.tellCompany(s.background, company); err != nil && s.background.Err() == nil {
+				s.log.Warn("counts not told; pages learn them with the next event", "company", company, "err", err)
+			}
+		}
+	}
+}
+
+// tellCompany tells each identity of a company that is online its counts.
+func (s *Service) tellCompany(ctx context.Context, company CompanyID) error {
+	present, err := s.presence.Present(ctx, company)
+	if err != nil {
+		return err
+	}
+	for step := range slices.Chunk(present, tellStep) {
+		began := time.Now()
+		for _, who := range step {
+			counts, err := s.store.Counts(ctx, who)
+			if err != nil {
+				return err
+			}
+			s.tell(ctx, who, counts)
+		}
+		if len(step) == tellStep && !rest(ctx, max(tellRest, time.Since(began))) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// tell publishes counts to the identity's pages. What they count is
+// stored by then, so a page that is not told learns it with its next answer.
+func (s *Service) tell(ctx context.Context, who Identity, counts Counts) {
+	s.publish(ctx, Envelope{Rooms: []string{MemberRoom(who)}, Event: EventCounts, Args: []any{counts}})
+}
+
+// tellCountsOf counts and tells.
+func (s *Service) tellCountsOf(ctx context.Context, who Identity) {
+	if counts := s.countsOf(ctx, who); counts != nil {
+		s.tell(ctx, who, *counts)
+	}
+}
+
+// TellCounts tells the pages of owners their counts, after retention has taken
+// messages from them; see [Pruned].
+func (s *Service) TellCounts(ctx context.Context, owners []Identity) {
+	for _, owner := range owners {
+		if owner.User == "" {
+			s.teller.add(owner.Company)
+			continue
+		}
+		for _, a := range s.addressees(ctx, owner.User, owner.Company) {
+			s.tellCountsOf(ctx, a.who)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"belfry"
+)
+
+// A sessionAnswer is the answer to CONNECT.
+type sessionAnswer struct{ SID, PID string }
+
+func (c *client) session() sessionAnswer {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.connects) == 0 {
+		c.t.Fatalf("refused: %s", c.refusals)
+	}
+	return parse[sessionAnswer](c.t, c.connects[0])
+}
+
+// nextArgs is next with all arguments.
+func (c *client) nextArgs(name string) []json.RawMessage {
+	c.t.Helper()
+	var found []json.RawMessage
+	c.wait("event "+name, func() bool {
+		for i, e := range c.events {
+			if e.name == name {
+				found = e.args
+				c.events = append(c.events[:i:i], c.events[i+1:]...)
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// offset waits for an event and returns the string at its end.
+func (c *client) offset(name string) string {
+	c.t.Helper()
+	args := c.nextArgs(name)
+	return parse[string](c.t, args[len(args)-1])
+}
+
+// back connects as a client of 4.6 does that comes back.
+func (f *fixture) back(uid, company, pid, offset string) *client {
+	f.t.Helper()
+	return dial(f.t, f.Addr(), dialing{auth: map[string]any{
+		"token": f.tokenOf(uid, company, time.Hour), "format": "text", "pid": pid, "offset": offset,
+	}})
+}
+
+func TestASessionGoesOnWhereItWasAndNobodyElsesDoes(t *testing.T) {
+	f := start(t)
+	page := f.back("1", "1", "", "")
+	first := page.session()
+	offset := page.offset("counts")
+	if first.PID == "" || offset == "" {
+		t.Fatalf("the session is %+v, its offset %q", first, offset)
+	}
+	f.message("1", "one")
+	offset = page.offset("new_msg")
+	page.vanish()
+	f.message("1", "two")
+	f.push("action", "dynamic", "companyID", "1", "title", "three")
+
+	back := f.back("1", "1", first.PID, offset)
+	if got := back.session(); got != first {
+		t.Errorf("the session is %+v, want %+v", got, first)
+	}
+	if got := parse[messageOnWire](t, back.next("new_msg")); got.Title != "two" {
+		t.Errorf("the page got %+v", got)
+	}
+	if got := parse[activityOnWire](t, back.next("update_dynamic")); got.Title != "three" {
+		t.Errorf("the page got %+v", got)
+	}
+	for name, c := range map[string]*client{
+		"another user":          f.back("2", "1", first.PID, offset),
+		"another company":       f.back("1", "2", first.PID, offset),
+		"a forged pid":          f.back("1", "1", first.PID[:len(first.PID)-1]+"_", offset),
+		"a malformed offset":    f.back("1", "1", first.PID, "here"),
+		"no offset":             f.back("1", "1", first.PID, ""),
+		"a pid that is garbage": f.back("1", "1", "\x00", offset),
+	} {
+		if got := c.session(); got.PID == first.PID || got.SID == first.SID || got.PID == "" {
+			t.Errorf("%s goes on with the session: %+v", name, got)
+		}
+	}
+}
+
+func TestARecoveryNeedsALoginThatIsValidNow(t *testing.T) {
+	f := start(t)
+	page := f.back("1", "1", "", "")
+	session, offset := page.session(), page.offset("counts")
+	revoked := f.tokenOf("1", "1", time.Hour)
+	if _, err := f.Service().Revoke(context.Background(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	page.gone()
+	connect := func(token string) *client {
+		return dial(t, f.Addr(), dialing{auth: map[string]string{"token": token, "pid": session.PID, "offset": offset}})
+	}
+	for name, token := range map[string]string{
+		"a token of the second in which it was revoked": revoked,
+		"an expired token": f.tokenOf("1", "1", -time.Hour),
+		"no token":         "x",
+	} {
+		c := connect(token)
+		if len(c.refusals) != 1 || len(c.connects) != 0 {
+			t.Errorf("%s recovers the session: %s", name, c.connects)
+		}
+	}
+}
+
+func TestAPageThatLogsInByEventCatchesUpByItsCursor(t *testing.T) {
+	f := start(t, func(o *Options) { o.CatchUpLimit = 2 })
+	for _, eio := range []int{3, 4} {
+		uid := fmt.Sprint(eio)
+		login := func(cursor string) (*client, welcome) {
+			c := dial(t, f.Addr(), dialing{eio: eio})
+			return c, parse[welcome](t, c.call("login", fmt.Sprintf(`{"uid":%s,"companyID":1,"format":"text","cursor":%q}`, uid, cursor)))
+		}
+		page, w := login("")
+		if w.Cursor == "" || !w.OK || w.Reset {
+			t.Fatalf("welcome %+v", w)
+		}
+		f.message(uid, "one")
+		cursor := page.offset("new_msg")
+		page.vanish()
+		f.message(uid, "two")
+		f.message(uid, "three")
+		page, again := login(cursor)
+		if again.Reset || again.Counts.Unread != 3 {
+			t.Errorf("welcome %+v", again)
+		}
+		for _, want := range []string{"two", "three"} {
+			if got := parse[messageOnWire](t, page.next("new_msg")); got.Title != want {
+				t.Errorf("the page got %+v, want %s", got, want)
+			}
+		}
+		if _, late := login(w.Cursor); !late.Reset || !late.OK {
+			t.Errorf("who missed too much is welcomed with %+v", late)
+		}
+		bad := dial(t, f.Addr(), dialing{eio: eio})
+		if got := parse[loginAnswer](t, bad.call("login", `{"uid":1,"companyID":1,"cursor":"x"}`)); got.OK || got.Error.Code != "invalid" {
+			t.Errorf("a malformed cursor: %+v", got)
+		}
+	}
+}
+
+func TestATextAtTheEndOfAnEventIsFollowedByACursor(t *testing.T) {
+	f := start(t)
+	page := f.page("1", "1", "text")
+	f.push("type", "publish", "to", "", "content", "bare")
+	if args := page.nextArgs("new_msg"); len(args) != 2 {
+		t.Errorf("the page got %s", args)
+	} else if _, err := belfry.ParseCursor(parse[string](t, args[1])); err != nil {
+		t.Error(err)
+	}
+}

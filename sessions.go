@@ -1,0 +1,76 @@
+package belfry
+
+import (
+	"context"
+	"time"
+)
+
+// Revoke makes all tokens void that a user was given up to now, and disconnects the user's
+// pages: they come back with a new token or not at all. It returns how many pages.
+func (s *Service) Revoke(ctx context.Context, user UserID) (pages int, err error) {
+	now := s.now()
+	if err := s.store.Revoke(ctx, user, now); err != nil {
+		return 0, err
+	}
+	s.journal.Note(Fact{At: now, Kind: FactRevoked, User: user})
+	return s.Disconnect(context.WithoutCancel(ctx), user, "")
+}
+
+// Disconnect ends the pages of a user, in one company where that is set. Official
+// clients do not come back by themselves. It returns how many pages.
+func (s *Service) Disconnect(ctx context.Context, user UserID, company CompanyID) (pages int, err error) {
+	room := UserRoom(user)
+	if company != "" {
+		room = MemberRoom(Identity{user, company})
+	}
+	pages, err = s.broker.Publish(ctx, Envelope{Rooms: []string{room}, Disconnect: true})
+	if err != nil {
+		return 0, &Error{Code: ErrUnavailable, Message: "the pages could not be reached", Err: err}
+	}
+	return pages, nil
+}
+
+// checkRevoked refuses a token that was issued before the user's were made void. Tokens
+// say the second in which they were issued: one of the very second is void, too.
+func (s *Service) checkRevoked(ctx context.Context, user UserID, o LoginOptions) error {
+	if o.Trusted {
+		return nil
+	}
+	return s.CheckToken(ctx, user, o.Issued)
+}
+
+// CheckToken fails with [ErrUnauthorized] if a user's tokens that were issued at a time,
+// or do not say when, are void.
+func (s *Service) CheckToken(ctx context.Context, user UserID, issued time.Time) error {
+	before, err := s.store.Revoked(ctx, user)
+	switch {
+	case err != nil:
+		return err
+	case before.IsZero() || issued.After(before):
+		return nil
+	case issued.IsZero():
+		return Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
+	}
+	return Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
+}
+
+// NoteRefused notes in the delivery record that a page of a user was refused, where it is
+// known whose it claimed to be.
+func (s *Service) NoteRefused(who Identity, reason string) {
+	s.journal.Note(Fact{At: s.now(), Kind: FactRefused, User: who.User, Company: who.Company, Detail: reason})
+}
+
+// AddMembers makes users known as members of a company from now on: notices that are not
+// for later members are shown to them although they have not logged in yet. It fails with [ErrInvalid].
+func (s *Service) AddMembers(ctx context.Context, company CompanyID, users []UserID) error {
+	if err := checkID("companyID", (*string)(&company)); err != nil {
+		return err
+	}
+	users, err := s.checkReceivers("users", users)
+	if err != nil {
+		return err
+	}
+	var at ID
+	s.line.at(func(place ID) { at = place })
+	return s.store.AddMembers(ctx, company, users, at)
+}

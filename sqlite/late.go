@@ -1,0 +1,206 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+
+	"belfry"
+)
+
+const (
+	sqlMarkDelivered = `UPDATE messages` + byPrimaryKey + `SET delivered = 1 WHERE receiver = ? AND id = ? AND delivered = 0`
+
+	sqlMarkHeard = `UPDATE members SET heard = ?3 WHERE receiver = ?1 AND company = ?2 AND heard < ?3`
+)
+
+// maxPending bounds the deliveries that wait to be recorded, for the time when
+// the database cannot be written.
+const maxPending = 200_000
+
+// A hearer is who got something: a user got messages, whatever the company, or a
+// member got notices.
+type hearer struct {
+	who     belfry.Identity
+	notices bool
+}
+
+// A delivery says that pages of a hearer got a message, or all notices up to one.
+type delivery struct {
+	hearer
+	id belfry.ID
+}
+
+// A lateSet holds deliveries from MarkDelivered and MarkHeard until they are
+// durable. Recording them late spares every push a second commit; that a crash
+// forgets them costs a repetition at most.
+type lateSet struct {
+	mu      sync.Mutex
+	pending map[hearer][]belfry.ID // all that are not durable
+	queue   []delivery             // those of them that no write has taken
+	err     error                  // of the last write
+}
+
+func newLateSet() *lateSet {
+	return &lateSet{pending: make(map[hearer][]belfry.ID)}
+}
+
+// add reports whether there was room.
+func (l *lateSet) add(h hearer, ids ...belfry.ID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue)+len(ids) > maxPending {
+		return false
+	}
+	l.pending[h] = append(l.pending[h], ids...)
+	for _, id := range ids {
+		l.queue = append(l.queue, delivery{h, id})
+	}
+	return true
+}
+
+// of returns the deliveries that the database does not know yet. Taken before a
+// query it is right for that query: one that leaves the set later was in it, and
+// one that left it before is in the database.
+func (l *lateSet) of(h hearer) []belfry.ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.pending[h])
+}
+
+func (l *lateSet) len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue)
+}
+
+// failed reports whether the last write failed.
+func (l *lateSet) failed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err != nil
+}
+
+// write returns a write that records up to n deliveries, or nil if none wait.
+func (l *lateSet) write(n int) *write {
+	deliveries := l.take(n)
+	if len(deliveries) == 0 {
+		return nil
+	}
+	return &write{
+		ctx:    context.Background(),
+		rows:   len(deliveries),
+		run:    func(b *batch) error { return b.record(deliveries) },
+		answer: func(err error) { l.settle(deliveries, err) },
+	}
+}
+
+// take removes up to n deliveries from the queue.
+func (l *lateSet) take(n int) []delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n = min(n, len(l.queue))
+	taken := l.queue[:n:n]
+	if l.queue = l.queue[n:]; len(l.queue) == 0 {
+		l.queue = nil
+	}
+	return taken
+}
+
+// settle ends a write: the deliveries are durable, or back in the queue.
+func (l *lateSet) settle(deliveries []delivery, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err = err; err != nil {
+		l.queue = append(slices.Clone(deliveries), l.queue...)
+		return
+	}
+	for _, one := range deliveries {
+		ids := l.pending[one.hearer]
+		if i := slices.Index(ids, one.id); i >= 0 {
+			ids = slices.Delete(ids, i, i+1)
+		}
+		if len(ids) == 0 {
+			delete(l.pending, one.hearer)
+			continue
+		}
+		l.pending[one.hearer] = ids
+	}
+}
+
+func (b *batch) record(deliveries []delivery) error {
+	for i := range deliveries {
+		d := &deliveries[i]
+		var err error
+		if d.notices {
+			_, err = b.exec(sqlMarkHeard, string(d.who.User), string(d.who.Company), d.id[:])
+		} else {
+			_, err = b.exec(sqlMarkDelivered, string(d.who.User), d.id[:])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MarkDelivered implements [belfry.MarkStore]. The ids are kept in memory, where
+// Undelivered finds them, until the writer records them with its next batch or
+// after half a second.
+func (s *Store) MarkDelivered(ctx context.Context, receiver belfry.UserID, ids []belfry.ID) error {
+	return s.addLate(ctx, hearer{who: belfry.Identity{User: receiver}}, ids...)
+}
+
+// MarkHeard implements [belfry.MemberStore], as MarkDelivered does.
+func (s *Store) MarkHeard(ctx context.Context, who belfry.Identity, place belfry.ID) error {
+	return s.addLate(ctx, hearer{who: who, notices: true}, place)
+}
+
+func (s *Store) addLate(ctx context.Context, h hearer, ids ...belfry.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !s.late.add(h, ids...) {
+		return belfry.Errorf(belfry.ErrUnavailable, "too many deliveries wait to be recorded")
+	}
+	return nil
+}
+
+// Who is no member has heard everything. What a member has heard is never below
+// since, and ?3 is what the database does not know of it yet.
+var sqlUndelivered = `SELECT ` + messageColumns + `
+	FROM messages INDEXED BY messages_waiting
+	WHERE receiver = ?1 AND company IN ('', ?2) AND delivered = 0 AND is_read = 0
+	UNION ALL ` + noticesInOrder(
+	`coalesce(max(?3, (SELECT heard FROM members WHERE receiver = ?1 AND company = ?2)), `+never+`)`,
+	`n.replaced = 0 AND k.id IS NULL`) + `
+	ORDER BY 2 LIMIT ?4`
+
+// Undelivered implements [belfry.MarkStore].
+func (s *Store) Undelivered(ctx context.Context, who belfry.Identity, limit int) ([]belfry.Message, error) {
+	// Before the query.
+	delivered := s.late.of(hearer{who: belfry.Identity{User: who.User}})
+	var heard belfry.ID
+	for _, id := range s.late.of(hearer{who: who, notices: true}) {
+		if bytes.Compare(id[:], heard[:]) > 0 {
+			heard = id
+		}
+	}
+	waiting, err := s.messages(ctx, sqlUndelivered,
+		string(who.User), string(who.Company), heard[:], limit+len(delivered))
+	if err != nil {
+		return nil, err
+	}
+	if len(delivered) > 0 {
+		known := make(map[belfry.ID]struct{}, len(delivered))
+		for _, id := range delivered {
+			known[id] = struct{}{}
+		}
+		waiting = slices.DeleteFunc(waiting, func(m belfry.Message) bool {
+			_, ok := known[m.ID]
+			return ok
+		})
+	}
+	return waiting[:min(limit, len(waiting))], nil
+}
