@@ -49,4 +49,4 @@ fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s
 
 clean:
-	rm -rf bin web/dist/demo web/dist/client web/node_modules web/*/node_modules
+	rm -rf bin web/dist/demo web/dist/client web/node_modules web/*/node_modules web/e2e/openapi/generated

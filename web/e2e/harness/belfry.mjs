@@ -85,6 +85,10 @@ export class Belfry {
     return `http://${this.#public}`
   }
 
+  get pushURL() {
+    return `http://${this.#push}`
+  }
+
   get publicPort() {
     return Number(new URL(this.publicURL).port)
   }
@@ -135,7 +139,7 @@ export class Belfry {
    * @param {URLSearchParams} [body]
    */
   async #post(address, body) {
-    const answer = await fetch(`http://${this.#push}${address}`, { method: 'POST', ...(body ? { body } : {}) })
+    const answer = await fetch(this.pushURL + address, { method: 'POST', ...(body ? { body } : {}) })
     const text = await answer.text()
     const reason = answer.headers.get('X-Belfry-Error')
     return reason === null ? text : `${text}: ${reason}`
