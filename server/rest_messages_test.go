@@ -8,42 +8,27 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"belfry"
+	"belfry/sqlite"
 )
 
-// A notebook is a delivery record for tests.
-type notebook struct {
-	mu    sync.Mutex
-	facts []belfry.Fact
+// recording makes the server keep a delivery record.
+func recording(t *testing.T) func(*Options) {
+	t.Helper()
+	journal, err := sqlite.OpenJournal(context.Background(), t.TempDir(), sqlite.JournalOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := journal.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(o *Options) { o.Journal = journal }
 }
-
-var _ belfry.Journal = (*notebook)(nil)
-
-func (n *notebook) Note(facts ...belfry.Fact) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.facts = append(n.facts, facts...)
-}
-
-func (n *notebook) filter(keep func(belfry.Fact) bool) []belfry.Fact {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(n.facts), func(f belfry.Fact) bool { return !keep(f) })
-}
-
-func (n *notebook) Story(_ context.Context, message belfry.ID, user belfry.UserID, _ int) ([]belfry.Fact, error) {
-	return n.filter(func(f belfry.Fact) bool { return f.Message == message && (f.User == "" || f.User == user) }), nil
-}
-
-func (n *notebook) Pages(_ context.Context, user belfry.UserID, _, _ time.Time, _ int) ([]belfry.Fact, error) {
-	return n.filter(func(f belfry.Fact) bool { return f.Message.IsZero() && f.User == user }), nil
-}
-
-func (n *notebook) Dropped() int64 { return 0 }
 
 func (f *fixture) pushes(t *testing.T, body string) messageReceipt {
 	t.Helper()
@@ -205,7 +190,7 @@ func TestRestChangesAndWithdrawalsReachThePageAndTheInbox(t *testing.T) {
 }
 
 func TestRestExplainTellsTheStory(t *testing.T) {
-	f := start(t, func(o *Options) { o.Journal = &notebook{} })
+	f := start(t, recording(t))
 	page := f.page("1", "1", "text")
 	r := f.pushes(t, `{"receivers":[1,2],"companyID":1,"title":"t"}`)
 	page.next("new_msg")
@@ -226,7 +211,7 @@ func TestRestExplainTellsTheStory(t *testing.T) {
 			t.Errorf("explained as %+v: %s", e, story)
 		}
 	}
-	if e := explain(r.Messages[1].MessageID, "?uid=2"); len(e.Steps) != 1 || e.Steps[0].What != "no_page" || !strings.Contains(e.Verdict, "has not logged in") {
+	if e := explain(r.Messages[1].MessageID, "?uid=2"); len(e.Steps) != 2 || e.Steps[0].What != "stored" || e.Steps[1].What != "no_page" || !strings.Contains(e.Verdict, "has not logged in") {
 		t.Errorf("explained as %+v", e)
 	}
 	if e := explain(id, "?uid=2"); e.Message != nil || !strings.Contains(e.Verdict, "not for this user") {

@@ -63,7 +63,7 @@ func values(t *testing.T, text string) []any {
 }
 
 func TestWalkThroughTheRestAPI(t *testing.T) {
-	f := start(t, func(o *Options) { o.Journal = &notebook{} })
+	f := start(t, recording(t))
 	page, err := os.ReadFile("../docs/rest.md")
 	if err != nil {
 		t.Fatal(err)

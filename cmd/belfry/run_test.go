@@ -167,6 +167,13 @@ retention:
   messages_per_user: 500
   activity_age: 48h
   activities: 7
+  log_age: 240h
+record:
+  rows: 5
+topics:
+  hook: https://app.example/may-join
+catch_up_limit: 9
+forced_categories: [security, billing]
 socket:
   max_payload: 1000000
 limits:
@@ -178,7 +185,8 @@ log_level: debug
 		if err != nil || s.Listen != "127.0.0.1:1" || s.PushListen != "127.0.0.1:2" || !s.Dev || s.ReplayLimit != 7 || s.Zone != "UTC" ||
 			!slices.Equal(s.Origins, []string{"https://a.example", "https://b.example"}) || s.Auth.InsecureLogin != "off" ||
 			s.Auth.PushKey != "from-the-file" || s.Presence.Grace != 1500*time.Millisecond || s.Socket.MaxPayload != 1_000_000 ||
-			s.Retention != (retentionFlags{MessageAge: 2160 * time.Hour, Messages: 1_000_000, MessagesPerUser: 500, ActivityAge: 48 * time.Hour, Activities: 7}) ||
+			s.Retention != (retentionFlags{MessageAge: 2160 * time.Hour, Messages: 1_000_000, MessagesPerUser: 500, ActivityAge: 48 * time.Hour, Activities: 7, LogAge: 240 * time.Hour}) ||
+			s.Record.Rows != 5 || s.Topics.Hook != "https://app.example/may-join" || s.CatchUpLimit != 9 || !slices.Equal(s.ForcedCategories, []string{"security", "billing"}) ||
 			s.Limits.Handshakes != 2.5 || s.LogFormat != "json" || s.LogLevel.String() != "DEBUG" {
 			t.Errorf("%v: %+v", err, s)
 		}
