@@ -153,7 +153,7 @@ func (s *Service) expireStep(ctx context.Context) (int, error) {
 	s.landRevisions(ctx, f, RevisionExpired, messages)
 	for i := range messages {
 		m := &messages[i]
-		s.journal.Note(Fact{At: s.now(), Kind: FactExpired, Message: m.ID, User: m.Receiver, Company: m.Company})
+		s.journal.Note(Fact{At: s.now(), Kind: FactExpired, Message: m.ID, Company: m.Company})
 	}
 	return len(messages), nil
 }

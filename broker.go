@@ -10,6 +10,7 @@ const (
 	EventCounts        = "counts"
 	EventRead          = "msg_read"
 	EventChanged       = "msg_changed"
+	EventReset         = "reset"
 	EventTokenExpiring = "token_expiring"
 )
 
@@ -59,7 +60,8 @@ type MessageEvent struct {
 // A RevisionEvent is what EventRead and EventChanged carry. EventCounts follows.
 type RevisionEvent struct {
 	Revision
-	Message *Message // as it is now, if it was edited
+	// Message is as it is now, if it was edited; nil of a notice that not all may see.
+	Message *Message
 }
 
 // EventOf returns the event that tells of revisions of a kind.

@@ -85,7 +85,7 @@ func (s *Service) WithdrawMessage(ctx context.Context, id ID) error {
 		return err
 	}
 	s.landRevisions(context.WithoutCancel(ctx), f, RevisionWithdrawn, []Message{m})
-	s.journal.Note(Fact{At: s.now(), Kind: FactWithdrawn, Message: m.ID, User: m.Receiver, Company: m.Company})
+	s.journal.Note(Fact{At: s.now(), Kind: FactWithdrawn, Message: m.ID, Company: m.Company})
 	return nil
 }
 
@@ -134,11 +134,21 @@ func (s *Service) landRevisions(ctx context.Context, f *flight, kind RevisionKin
 
 // revise tells all pages that may show the messages of a receiver, or notices, what has happened to
 // them. The line is locked.
+//
+// A notice that is not for later members is told as edited without its text: pages of later members
+// are in the room, too. Those that show it load it anew.
 func (s *Service) revise(ctx context.Context, receiver UserID, r Revision, now *Message, cursor Cursor) {
 	env := Envelope{Event: EventOf(r.Kind), Cursor: cursor}
 	if receiver == "" {
 		notice := Message{Company: r.Company}
-		env.Rooms, env.Args = []string{notice.room()}, []any{RevisionEvent{Revision: r, Message: now}}
+		env.Rooms = []string{notice.room()}
+		if now != nil {
+			env.Except = s.exceptOf(now)
+			if !now.Later {
+				now = nil
+			}
+		}
+		env.Args = []any{RevisionEvent{Revision: r, Message: now}}
 		s.publish(ctx, env)
 		s.teller.add(r.Company)
 		return

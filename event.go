@@ -28,7 +28,7 @@ type GenericEvent struct {
 // ownEvents are the names that only belfry itself uses, and those that
 // Socket.IO clients raise themselves (Socket.IO documentation, "Emit cheatsheet").
 var ownEvents = []string{
-	EventMessage, EventActivity, EventOnlineCount, EventCounts, EventRead, EventChanged, EventTokenExpiring,
+	EventMessage, EventActivity, EventOnlineCount, EventCounts, EventRead, EventChanged, EventReset, EventTokenExpiring,
 	"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
 }
 

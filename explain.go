@@ -18,8 +18,8 @@ type Explanation struct {
 	Verdict string
 	// Steps are what happened, in order.
 	Steps []Fact
-	// Partial says that facts have been dropped or are too old, so that the
-	// steps may have gaps.
+	// Partial says that this process has dropped facts, so that the steps may have gaps. Facts that
+	// are too old are missing, too.
 	Partial bool
 }
 
@@ -61,20 +61,33 @@ func (s *Service) Explain(ctx context.Context, id ID, user UserID) (Explanation,
 		}
 		return e, nil
 	case e.User == "":
-		e.Verdict = "name the user whose story it is"
+		if e.Verdict = e.ending(); e.Verdict == "" {
+			e.Verdict = "name the user whose story it is"
+		}
 		return e, nil
 	}
-	pages, err := s.journal.Pages(ctx, e.User, id.Time().Add(-explainBefore), s.now().Add(time.Second), explainPages)
+	pages, err := s.pagesAround(ctx, e.User, id.Time())
 	if err != nil {
 		return e, err
 	}
 	e.Verdict = s.verdict(ctx, &e, found, &m, pages)
+	pages = slices.DeleteFunc(pages, func(f Fact) bool { return f.At.Before(id.Time().Add(-explainBefore)) })
 	e.addStored(found)
 	e.Steps = slices.SortedStableFunc(slices.Values(append(e.Steps, pages...)), func(a, b Fact) int { return a.At.Compare(b.At) })
 	if found {
 		e.Now = &m
 	}
 	return e, nil
+}
+
+// pagesAround returns the last facts about a user's pages before a time, and the last since.
+func (s *Service) pagesAround(ctx context.Context, user UserID, at time.Time) ([]Fact, error) {
+	before, err := s.journal.Pages(ctx, user, time.Time{}, at, explainPages)
+	if err != nil {
+		return nil, err
+	}
+	since, err := s.journal.Pages(ctx, user, at, s.now().Add(time.Second), explainPages)
+	return append(before, since...), err
 }
 
 // ended are the facts after which a message is no more, and what they mean.
@@ -116,21 +129,32 @@ var reached = []struct {
 	{FactMuted, "it is in the inbox; the user has muted such messages, so pages were not told"},
 }
 
-// verdict says where a message stands.
-func (s *Service) verdict(ctx context.Context, e *Explanation, found bool, m *Message, pages []Fact) string {
+// ending says why a message is no more, or nothing.
+func (e *Explanation) ending() string {
 	for _, f := range slices.Backward(e.Steps) {
 		if says, ok := ended[f.Kind]; ok {
 			return says
 		}
 	}
-	if found && m.IsNotice() {
+	return ""
+}
+
+// verdict says where a message stands.
+func (s *Service) verdict(ctx context.Context, e *Explanation, found bool, m *Message, pages []Fact) string {
+	if says := e.ending(); says != "" {
+		return says
+	}
+	if !found {
+		return "it was stored and is no more: retention has deleted it"
+	}
+	if m.IsNotice() {
 		if why := s.hidden(ctx, e.User, m); why != "" {
 			return why
 		}
 	}
 	for _, r := range reached {
 		i := slices.IndexFunc(e.Steps, func(f Fact) bool { return f.Kind == r.kind && (f.Kind != FactSent || f.Count > 0) })
-		if i >= 0 && (e.Steps[i].User != "" || online(pages, e.Steps[i].At)) {
+		if i >= 0 && (e.Steps[i].User != "" || online(pages, m.Company, e.Steps[i].At)) {
 			return r.says
 		}
 	}
@@ -159,21 +183,24 @@ func (s *Service) hidden(ctx context.Context, user UserID, m *Message) string {
 	return ""
 }
 
-// online reports whether facts about a user's pages say that one was open at a time.
-func online(pages []Fact, at time.Time) bool {
-	open := 0
+// online reports whether facts about a user's pages say that one was open at a time, in a company where
+// that is set.
+func online(pages []Fact, company CompanyID, at time.Time) bool {
+	open := make(map[string]bool)
 	for _, f := range pages {
 		if f.At.After(at) {
 			break
 		}
-		switch f.Kind {
-		case FactLogin:
-			open++
-		case FactLogout:
-			open = max(0, open-1)
+		if company == "" || f.Company == company {
+			open[f.Page] = f.Kind == FactLogin
 		}
 	}
-	return open > 0
+	for _, is := range open {
+		if is {
+			return true
+		}
+	}
+	return false
 }
 
 // absence says why a user had no page, as far as it is known.

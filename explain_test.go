@@ -75,7 +75,14 @@ func TestTheStoryOfAMessageIsToldInOrder(t *testing.T) {
 	if err := b.WithdrawMessage(ctx, r.IDs[0]); err != nil {
 		t.Fatal(err)
 	}
-	if verdict, _ := b.explain(r.IDs[0], "1"); verdict != "it was withdrawn" {
+	for _, user := range []belfry.UserID{"1", ""} {
+		if verdict, _ := b.explain(r.IDs[0], user); verdict != "it was withdrawn" {
+			t.Errorf("verdict %q", verdict)
+		}
+	}
+	old := b.send(belfry.Push{Message: belfry.Message{Title: "old", CollapseKey: "k"}, Receivers: []belfry.UserID{"1"}})
+	b.send(belfry.Push{Message: belfry.Message{Title: "new", CollapseKey: "k"}, Receivers: []belfry.UserID{"1"}})
+	if verdict, _ := b.explain(old.IDs[0], "1"); !strings.Contains(verdict, "has replaced it") {
 		t.Errorf("verdict %q", verdict)
 	}
 }
@@ -121,6 +128,8 @@ func TestItIsToldWhyNothingWasShown(t *testing.T) {
 	b.login(belfry.Identity{User: "99", Company: "acme"})
 	says(members.IDs[0], "99", "after the notice")
 	says(members.IDs[0], "10", "sent to open pages")
+	clock.pass(3 * time.Hour) // bob's page is still open
+	says(b.send(notice("late", "acme", true)).IDs[0], "10", "sent to open pages")
 
 	later := b.send(belfry.Push{Message: belfry.Message{Title: "m"}, Receivers: []belfry.UserID{"1"}, DeliverAt: clock.time().Add(time.Hour)})
 	says(later.Scheduled, "1", "it waits until")

@@ -39,7 +39,7 @@ type Group []Activity
 // Groups is Feed with activities of one operator on one object grouped, if each is at most
 // 5 minutes before the next. The group stands where its newest activity does. Activities without an operator or
 // an object stay alone. Next is the activity before which the list goes
-// on, zero at its end. A group never goes on from one page of the list to the next.
+// on, zero at its end. What would belong to a group of the page before makes a group of its own.
 func (s *Service) Groups(ctx context.Context, company CompanyID, q FeedQuery) (groups []Group, next ID, err error) {
 	if err := q.check(); err != nil {
 		return nil, ID{}, err

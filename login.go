@@ -2,6 +2,8 @@ package belfry
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -10,6 +12,9 @@ type LoginOptions struct {
 	// Cursor, where set, is what the page has been told up to: it is told what came
 	// after it instead of what waits.
 	Cursor Cursor
+	// Stale says that the page shows a cursor that nobody can read any more: it has to load its
+	// lists anew.
+	Stale bool
 	// Resumed says that the page was promised everything after its cursor: it fails with
 	// [ErrConflict] rather than be told to load its lists anew.
 	Resumed bool
@@ -78,9 +83,15 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		at = place
 	})
 	defer page.Release()
-	w, err := s.welcome(ctx, who, page, at, o)
+	// Whoever made the token void meanwhile may not have seen the page.
+	err = s.checkRevoked(ctx, who.User, o)
+	var w Welcome
+	if err == nil {
+		w, err = s.welcome(ctx, who, page, at, preferences, o)
+	}
 	if err != nil {
 		page.Leave(rooms...)
+		s.behind.take(page.ID())
 		s.forgetPage(who, page.ID())
 		return Welcome{}, err
 	}
@@ -93,11 +104,11 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 }
 
 // welcome sends the page what it has missed up to a place.
-func (s *Service) welcome(ctx context.Context, who Identity, page Page, at ID, o LoginOptions) (Welcome, error) {
-	w := Welcome{Cursor: Cursor(at)}
+func (s *Service) welcome(ctx context.Context, who Identity, page Page, at ID, preferences []Preference, o LoginOptions) (Welcome, error) {
+	w := Welcome{Cursor: Cursor(at), Reset: o.Stale}
 	var missed []LogEntry
 	var err error
-	fresh := o.Cursor == Cursor{}
+	fresh := o.Stale || o.Cursor == Cursor{}
 	if !fresh {
 		if missed, w.Reset, err = s.missed(ctx, who, at, o); err != nil {
 			return Welcome{}, err
@@ -109,6 +120,7 @@ func (s *Service) welcome(ctx context.Context, who Identity, page Page, at ID, o
 		if waiting, err = s.store.Undelivered(ctx, who, s.replayLimit); err != nil {
 			return Welcome{}, err
 		}
+		s.behind.note(page.ID(), len(waiting) == s.replayLimit)
 	}
 	if w.Counts, err = s.store.Counts(ctx, who); err != nil {
 		return Welcome{}, err
@@ -116,9 +128,9 @@ func (s *Service) welcome(ctx context.Context, who Identity, page Page, at ID, o
 	// Whatever can fail is over.
 	ctx = context.WithoutCancel(ctx)
 	if fresh {
-		w.Replayed = s.replay(ctx, who, page, waiting, at, w.Counts)
+		w.Replayed = s.replay(ctx, who, page, waiting, at, preferences, w.Counts)
 	} else {
-		w.Replayed = s.catchUp(ctx, who, page, missed, w.Counts)
+		w.Replayed = s.catchUp(ctx, who, page, missed, preferences, w.Counts)
 	}
 	return w, nil
 }
@@ -169,38 +181,51 @@ func (s *Service) showOnline(ctx context.Context, company CompanyID, page Page, 
 
 // replay sends the page the messages that waited. Those after at are published as soon as the page
 // is released. A page that is lost half way goes on after the last that it got.
-func (s *Service) replay(ctx context.Context, who Identity, page Page, waiting []Message, at ID, counts Counts) int {
+func (s *Service) replay(ctx context.Context, who Identity, page Page, waiting []Message, at ID, preferences []Preference, counts Counts) int {
 	sent := make([]ID, 0, len(waiting))
-	n, heard := 0, false
+	n := 0
+	var heard ID
 	for i := range waiting {
 		m := &waiting[i]
 		if m.ID.Compare(at) > 0 {
 			break
 		}
-		if !page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &counts}) {
-			break
+		if !s.mutes(preferences, m) {
+			if !page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &counts}) {
+				break
+			}
+			n++
+			s.noteReplay(who, page, m.ID)
 		}
-		n++
 		if m.IsNotice() {
-			heard = true
+			heard = m.ID
 		} else {
 			sent = append(sent, m.ID)
 		}
-		s.noteReplay(who, page, m.ID)
 	}
 	if len(sent) > 0 {
 		s.markDelivered(ctx, who.User, sent...)
 	}
-	if heard && n > 0 {
-		s.markHeard(ctx, who, waiting[n-1].ID)
+	if !heard.IsZero() {
+		s.markHeard(ctx, who, heard)
 	}
 	return n
 }
 
+// mutes reports whether pages are not to be told of a message now.
+func (s *Service) mutes(preferences []Preference, m *Message) bool {
+	if m.Forced {
+		return false
+	}
+	_, muted := judge(preferences, m, s.now())
+	return muted
+}
+
 // catchUp sends the page what it has missed, each with the cursor after it.
-func (s *Service) catchUp(ctx context.Context, who Identity, page Page, missed []LogEntry, counts Counts) int {
+func (s *Service) catchUp(ctx context.Context, who Identity, page Page, missed []LogEntry, preferences []Preference, counts Counts) int {
 	var sent []ID
 	n := 0
+	missed = slices.DeleteFunc(missed, func(e LogEntry) bool { return e.Message != nil && s.mutes(preferences, e.Message) })
 	for i, e := range missed {
 		cursor := Cursor(e.Place)
 		if i+1 < len(missed) && missed[i+1].Place == e.Place {
@@ -262,11 +287,38 @@ func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (
 // owner's to leave, before. Since is the cursor of its welcome.
 func (s *Service) Logout(who Identity, page Page, since Cursor, reason string) {
 	ctx := context.Background()
-	if s.notices.since(who.Company, ID(since)) {
+	if !s.behind.take(page.ID()) && s.notices.since(who.Company, ID(since)) {
 		s.line.at(func(place ID) { s.markHeard(ctx, who, place) })
 	}
 	s.forgetPage(who, page.ID())
 	s.journal.Note(Fact{At: s.now(), Kind: FactLogout, User: who.User, Company: who.Company, Page: page.ID(), Detail: reason})
+}
+
+// laggards are the pages to which not all that waited was replayed: what waits must go on to when they leave.
+type laggards struct {
+	mu    sync.Mutex
+	pages map[string]struct{}
+}
+
+func (l *laggards) note(page string, lags bool) {
+	if !lags {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pages == nil {
+		l.pages = make(map[string]struct{})
+	}
+	l.pages[page] = struct{}{}
+}
+
+// take forgets a page and reports whether it was one.
+func (l *laggards) take(page string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, lags := l.pages[page]
+	delete(l.pages, page)
+	return lags
 }
 
 // forgetPage counts a page out.

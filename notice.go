@@ -42,6 +42,7 @@ func (s *Service) publishNotice(ctx context.Context, m *Message, replaced []ID) 
 	pages := s.publish(ctx, Envelope{
 		Rooms: rooms, Except: s.exceptOf(m), Event: EventMessage, Args: []any{MessageEvent{Message: m}}, Cursor: Cursor(m.ID),
 	})
+	s.noteReplaced(m, replaced)
 	s.journal.Note(Fact{At: s.now(), Kind: FactSent, Message: m.ID, Company: m.Company, Count: pages})
 	s.teller.add(m.Company)
 	return pages

@@ -144,3 +144,40 @@ func TestANoticeHasNoReceiversAndAMessageHasSome(t *testing.T) {
 	_, err = b.PushMessage(context.Background(), belfry.Push{Message: belfry.Message{Title: "m"}}, nil)
 	wantInvalid(t, err, "receiverID is missing")
 }
+
+func TestAnEditedNoticeIsShownToNobodyWhoDoesNotSeeIt(t *testing.T) {
+	b := newBench(t)
+	member, _ := b.login(ann)
+	r, open := b.send(notice("members", "acme", false)), b.send(notice("open", "acme", true))
+	later, _ := b.login(bob)
+	b.prefer("1", belfry.Preference{Type: 9, Off: true})
+	text := "changed"
+	for _, id := range []belfry.ID{r.IDs[0], open.IDs[0]} {
+		if _, err := b.EditMessage(context.Background(), id, belfry.Edit{Content: &text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range []*page{member, later} {
+		for _, arg := range p.got(belfry.EventChanged) {
+			e := arg.(belfry.RevisionEvent)
+			if shown := e.Message != nil; shown != (e.IDs[0] == open.IDs[0]) {
+				t.Errorf("%s was told %+v", p.id, e)
+			}
+		}
+	}
+}
+
+func TestWhatIsBeyondTheReplayWaitsForTheNextLogin(t *testing.T) {
+	b := newBench(t, func(o *belfry.ServiceOptions) { o.ReplayLimit = 2 })
+	p, _ := b.login(ann)
+	b.logout(ann, p)
+	for _, title := range []string{"1", "2", "3"} {
+		b.send(notice(title, "acme", false))
+	}
+	p, _ = b.login(ann)
+	b.send(notice("4", "acme", false))
+	b.logout(ann, p)
+	again, _ := b.login(ann)
+	wantTold(t, p, "1 2 4 ")
+	wantTold(t, again, "3 4 ") // rather twice than never
+}

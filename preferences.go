@@ -32,10 +32,15 @@ func (s *Service) SetPreferences(ctx context.Context, user UserID, preferences [
 	if err := allInvalid(wrong...); err != nil {
 		return err
 	}
+	// A login of the user reads and notes them, too.
+	if err := s.logins.enter(ctx, string(user)); err != nil {
+		return err
+	}
+	defer s.logins.leave(string(user))
 	if err := s.store.SetPreferences(ctx, user, checked); err != nil {
 		return err
 	}
-	s.preferences.set(user, checked, s.now())
+	s.preferences.change(user, checked, s.now())
 	ctx = context.WithoutCancel(ctx)
 	s.choosers.set(user, checked)
 	s.forgetChooser(ctx, user)
@@ -62,8 +67,9 @@ func (s *Service) checkPreference(place string, p *Preference) error {
 // turned something off: hardly anybody has. What another node sets is known here
 // after [preferenceTTL].
 type preferenceCache struct {
-	mu    sync.Mutex
-	users map[UserID]cachedPreferences
+	mu      sync.Mutex
+	changes int // by this process: what was read before one may be outdated
+	users   map[UserID]cachedPreferences
 }
 
 type cachedPreferences struct {
@@ -76,8 +82,8 @@ const (
 	maxCachedPreference = 100_000
 )
 
-// get returns what is known of users, and who is not known.
-func (c *preferenceCache) get(users []UserID, now time.Time) (known map[UserID][]Preference, unknown []UserID) {
+// get returns what is known of users, who is not known, and how many changes there were.
+func (c *preferenceCache) get(users []UserID, now time.Time) (known map[UserID][]Preference, unknown []UserID, changes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, user := range users {
@@ -92,12 +98,30 @@ func (c *preferenceCache) get(users []UserID, now time.Time) (known map[UserID][
 			known[user] = cached.preferences
 		}
 	}
-	return known, unknown
+	return known, unknown, c.changes
 }
 
-func (c *preferenceCache) set(user UserID, preferences []Preference, now time.Time) {
+// change notes preferences that were set.
+func (c *preferenceCache) change(user UserID, preferences []Preference, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.changes++
+	c.put(user, preferences, now)
+}
+
+// learn notes what was read of users, unless there were changes since the reading began.
+func (c *preferenceCache) learn(users []UserID, found map[UserID][]Preference, changes int, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.changes != changes {
+		return
+	}
+	for _, user := range users {
+		c.put(user, found[user], now)
+	}
+}
+
+func (c *preferenceCache) put(user UserID, preferences []Preference, now time.Time) {
 	if c.users == nil || len(c.users) >= maxCachedPreference {
 		c.users = make(map[UserID]cachedPreferences)
 	}
@@ -113,7 +137,7 @@ func (s *Service) preferencesOf(ctx context.Context, user UserID) ([]Preference,
 // preferencesOfAll returns the preferences of those users who have any.
 func (s *Service) preferencesOfAll(ctx context.Context, users []UserID) (map[UserID][]Preference, error) {
 	now := s.now()
-	all, unknown := s.preferences.get(users, now)
+	all, unknown, changes := s.preferences.get(users, now)
 	if len(unknown) == 0 {
 		return all, nil
 	}
@@ -121,8 +145,8 @@ func (s *Service) preferencesOfAll(ctx context.Context, users []UserID) (map[Use
 	if err != nil {
 		return nil, err
 	}
+	s.preferences.learn(unknown, found, changes, now)
 	for _, user := range unknown {
-		s.preferences.set(user, found[user], now)
 		if len(found[user]) > 0 {
 			if all == nil {
 				all = make(map[UserID][]Preference)

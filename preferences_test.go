@@ -98,6 +98,12 @@ func TestWhatIsMutedIsCountedAndNotTold(t *testing.T) {
 	if late, w := b.login(ann); late.story() != "" || w.Counts.Unread != 1 {
 		t.Errorf("a later page was told %q, %+v", late.story(), w)
 	}
+	// Nor is a page told that comes back, or missed a notice.
+	cursor := p.since
+	b.send(notice("quiet", "acme", false))
+	if back, w := b.login(ann, from(cursor)); back.story() != "" || w.Counts.Unread != 2 {
+		t.Errorf("a page that came back was told %q, %+v", back.story(), w)
+	}
 	clock.pass(2 * time.Hour)
 	b.push("loud", "", "1")
 	wantTold(t, p, "loud ")

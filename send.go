@@ -289,6 +289,7 @@ func (s *Service) deliver(ctx context.Context, p *parcel, m *Message, replaced [
 			s.publish(ctx, Envelope{Rooms: room, Event: EventCounts, Args: []any{*c}})
 		}
 	}
+	s.noteReplaced(m, replaced)
 	if pages > 0 || muted {
 		s.markDelivered(ctx, m.Receiver, m.ID)
 	}
@@ -304,6 +305,13 @@ func (p *parcel) count(pages int) {
 		return
 	}
 	p.receipt.Pages += pages
+}
+
+// noteReplaced notes which messages a newer one has replaced.
+func (s *Service) noteReplaced(m *Message, replaced []ID) {
+	for _, id := range replaced {
+		s.journal.Note(Fact{At: s.now(), Kind: FactReplaced, Message: id, Company: m.Company, Detail: m.ID.String()})
+	}
 }
 
 // noteOff notes at the first message of a parcel who has turned it off.

@@ -66,6 +66,7 @@ type Service struct {
 	edits       gate // by message, likewise
 	preferences preferenceCache
 	choosers    choosers
+	behind      laggards
 	notices     noticePlaces
 	agenda      agenda
 	teller      teller

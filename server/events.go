@@ -194,7 +194,8 @@ func (g *gateway) online(ctx context.Context, p *page, _ json.RawMessage) (any, 
 	}{true, online}, err
 }
 
-// A preferenceArg is a preference as pages write and read it.
+// A preferenceArg is a preference as pages write and read it: raw text in every format, so that what was
+// read can be written.
 type preferenceArg struct {
 	TypeID    belfry.MessageType `json:"typeID,omitempty"`
 	Category  string             `json:"category,omitempty"`
@@ -215,7 +216,7 @@ func (g *gateway) preferences(ctx context.Context, p *page, _ json.RawMessage) (
 	answer := preferencesAnswer{true, make([]preferenceArg, len(preferences))}
 	for i, one := range preferences {
 		on := !one.Off
-		answer.Preferences[i] = preferenceArg{one.Type, p.format.text(one.Category), &on, one.MuteUntil}
+		answer.Preferences[i] = preferenceArg{one.Type, one.Category, &on, one.MuteUntil}
 	}
 	return answer, nil
 }

@@ -45,7 +45,8 @@ func newExpiry(warn func(p *page, expires time.Time), end func(p *page)) *expiry
 
 // askForToken tells a page that its token expires.
 func askForToken(p *page, expires time.Time) {
-	p.Emit(belfry.EventTokenExpiring, belfry.Cursor{}, tokenExpiring{expires.UTC(), int(time.Until(expires).Seconds())})
+	stated := expires.Add(-auth.Leeway)
+	p.Emit(belfry.EventTokenExpiring, belfry.Cursor{}, tokenExpiring{stated.UTC(), max(0, int(time.Until(stated).Seconds()))})
 }
 
 // endExpired ends a page whose token has expired.

@@ -107,7 +107,26 @@ func (g *gateway) login(s *socketio.Socket, e *socketio.Event) {
 	if err := g.tryLogin(ctx, s, e); err != nil {
 		logFailure(ctx, g.log, "login refused", err, "address", s.Handshake().Address)
 		g.ack(e, refuse(err))
+		if belfry.ErrorCode(err) != belfry.ErrConflict {
+			g.countFailure(s)
+		}
 	}
+}
+
+// maxFailedLogins is how often a connection may try in vain. A page that goes on opens another
+// one, and those are limited by address.
+const maxFailedLogins = 10
+
+// failedLogins is the slot of a socket that has tried in vain.
+type failedLogins int
+
+func (g *gateway) countFailure(s *socketio.Socket) {
+	failed, _ := s.Data().(failedLogins)
+	if failed++; failed >= maxFailedLogins {
+		s.Disconnect(true)
+		return
+	}
+	s.SetData(failed)
 }
 
 // tryLogin logs a page in and answers it, unless it fails.
@@ -233,6 +252,11 @@ func (g *gateway) connected(s *socketio.Socket) {
 		// With the cursor the client learns what it has been told up to.
 		if err := s.Emit(belfry.EventCounts, w.Counts, w.Cursor.String()); err != nil {
 			g.log.Debug("counts not sent", "err", err)
+		}
+		if w.Reset {
+			if err := s.Emit(belfry.EventReset, struct{}{}); err != nil {
+				g.log.Debug("reset not sent", "err", err)
+			}
 		}
 	})
 	if err != nil {

@@ -50,9 +50,8 @@ type loginArg struct {
 type login struct {
 	who     belfry.Identity
 	format  format
-	cursor  belfry.Cursor // what it has been told up to, or zero
-	expires time.Time     // of its token; zero where it showed none
-	topics  []string      // globs of those that it may join
+	expires time.Time // of its token; zero where it showed none
+	topics  []string  // globs of those that it may join
 	options belfry.LoginOptions
 }
 
@@ -101,11 +100,9 @@ func (l *logins) check(arg json.RawMessage, h *engineio.Handshake) (login, error
 		return login{}, belfry.Errorf(belfry.ErrInvalid, "format must be html or text")
 	}
 	if a.Cursor != "" {
-		if result.cursor, err = belfry.ParseCursor(a.Cursor); err != nil {
-			return login{}, err
-		}
+		cursor, err := belfry.ParseCursor(a.Cursor)
+		result.options.Cursor, result.options.Stale = cursor, err != nil
 	}
-	result.options.Cursor = result.cursor
 	return result, nil
 }
 

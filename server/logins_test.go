@@ -282,6 +282,7 @@ func FuzzLogin(f *testing.F) {
 	f.Add([]byte(`{"uid":1,"companyID":"2","format":"text"}`))
 	f.Add([]byte(`{"uid":"1","companyID":2,"token":""}`))
 	f.Add([]byte(`{"uid":1,"companyID":2,"cursor":"AgAAAAAAAAAAAAAAAA"}`))
+	f.Add([]byte(`{"uid":1,"companyID":2,"cursor":"from another time"}`))
 	l := &logins{insecure: InsecureAnywhere}
 	f.Fuzz(func(t *testing.T, arg []byte) {
 		if strings.Contains(strings.ToLower(string(arg)), "token") || strings.Contains(string(arg), `\u`) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -70,11 +71,19 @@ func (p *page) Emit(event string, cursor belfry.Cursor, args ...any) bool {
 	return p.socket.Emit(event, eventArgs(args, cursor, p.format, p.zone)...) == nil
 }
 
-// setTopics replaces the globs of the topics that the page may join.
+// setTopics replaces the globs of the topics that the page may join. It leaves those that only the
+// old ones list; what neither lists, the application has allowed.
 func (p *page) setTopics(topics []string) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	old := p.topics
 	p.topics = topics
+	p.mu.Unlock()
+	for _, room := range p.socket.Rooms() {
+		_, topic, found := strings.Cut(room, belfry.TopicRoom(""))
+		if found && auth.TopicAllowed(old, topic) && !auth.TopicAllowed(topics, topic) {
+			p.socket.Leave(room)
+		}
+	}
 }
 
 // mayJoin reports whether the page's token lists a topic.

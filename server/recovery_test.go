@@ -155,9 +155,8 @@ func TestAPageThatLogsInByEventCatchesUpByItsCursor(t *testing.T) {
 		if _, late := login(w.Cursor); !late.Reset || !late.OK {
 			t.Errorf("who missed too much is welcomed with %+v", late)
 		}
-		bad := dial(t, f.Addr(), dialing{eio: eio})
-		if got := parse[loginAnswer](t, bad.call("login", `{"uid":1,"companyID":1,"cursor":"x"}`)); got.OK || got.Error.Code != "invalid" {
-			t.Errorf("a malformed cursor: %+v", got)
+		if _, unread := login("from another time"); !unread.Reset || !unread.OK {
+			t.Errorf("who shows what nobody can read is welcomed with %+v", unread)
 		}
 	}
 }
@@ -171,4 +170,22 @@ func TestATextAtTheEndOfAnEventIsFollowedByACursor(t *testing.T) {
 	} else if _, err := belfry.ParseCursor(parse[string](t, args[1])); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAPageThatLogsInWhileConnectingIsToldToLoadItsListsAnew(t *testing.T) {
+	f := start(t)
+	page := dial(t, f.Addr(), dialing{auth: map[string]string{"token": f.tokenOf("1", "1", time.Hour), "cursor": "from another time"}})
+	page.next("reset")
+}
+
+func TestAConnectionThatGoesOnTryingToLogInIsEnded(t *testing.T) {
+	f := start(t)
+	page := dial(t, f.Addr(), dialing{})
+	for range maxFailedLogins - 1 {
+		if got := parse[loginAnswer](t, page.call("login", `{"token":"x"}`)); got.OK {
+			t.Fatalf("login answered %+v", got)
+		}
+	}
+	page.emit("login", `{"token":"x"}`)
+	page.gone()
 }

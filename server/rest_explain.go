@@ -13,7 +13,7 @@ type explanation struct {
 	UID       string        `json:"uid"`
 	Verdict   string        `json:"verdict" doc:"Where it stands, in a sentence, and if it was not shown, why"`
 	Message   *restMessage  `json:"message,omitempty" doc:"As the user has it; missing if it is no more or was not for this user"`
-	Partial   bool          `json:"partial" doc:"The steps may have gaps: some were dropped or are too old"`
+	Partial   bool          `json:"partial" doc:"The steps may have gaps: some were dropped"`
 	Steps     []explainStep `json:"steps" nullable:"false" doc:"What happened to the message and to the pages of the user, in order"`
 }
 

@@ -23,9 +23,13 @@ type explainCmd struct {
 	ID      string        `arg:"" help:"messageID, or the scheduledID of a push that waits for its time."`
 	UID     string        `help:"User whose story it is; not needed for a message to one receiver."`
 	Push    string        `help:"URL of the push port." default:"http://127.0.0.1:2121" placeholder:"URL"`
-	PushKey auth.Secret   `help:"Key of backends. Default: the one in the data directory." placeholder:"KEY"`
+	Auth    keyFlags      `embed:"" prefix:"auth."`
 	Data    string        `help:"Directory of the key." default:"belfry-data" type:"path" placeholder:"DIR"`
 	Timeout time.Duration `help:"How long to wait for the answer." default:"15s"`
+}
+
+type keyFlags struct {
+	PushKey auth.Secret `help:"Key of backends. Default: the one in the data directory." placeholder:"KEY"`
 }
 
 // An explanation is the server's answer.
@@ -60,7 +64,7 @@ func (c *explainCmd) Run(out *surroundings) error {
 }
 
 func (c *explainCmd) ask(ctx context.Context) (*explanation, error) {
-	key, err := existingSecret(c.PushKey, filepath.Join(c.Data, pushKeyFile))
+	key, err := existingSecret(c.Auth.PushKey, filepath.Join(c.Data, pushKeyFile))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +123,7 @@ func (e *explanation) print(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "%s%s: %s\n", e.MessageID, who, e.Verdict)
 	if e.Partial {
-		fmt.Fprintln(w, "Facts have been dropped or have grown too old: the story may have gaps.")
+		fmt.Fprintln(w, "Facts have been dropped: the story may have gaps.")
 	}
 	return err
 }

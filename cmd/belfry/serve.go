@@ -88,11 +88,13 @@ func (f retentionFlags) retention() (belfry.Retention, error) {
 		"messages-per-user": f.MessagesPerUser < 0,
 		"activity-age":      f.ActivityAge < 0,
 		"activities":        f.Activities < 0,
-		"log-age":           f.LogAge < 0,
 	} {
 		if negative {
 			return belfry.Retention{}, fmt.Errorf("retention.%s is negative; 0 means no limit", name)
 		}
+	}
+	if f.LogAge <= 0 {
+		return belfry.Retention{}, errors.New("retention.log-age must be longer than nothing")
 	}
 	return belfry.Retention(f), nil
 }
