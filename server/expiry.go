@@ -45,8 +45,7 @@ func newExpiry(warn func(p *page, expires time.Time), end func(p *page)) *expiry
 
 // askForToken tells a page that its token expires.
 func askForToken(p *page, expires time.Time) {
-	stated := expires.Add(-auth.Leeway)
-	p.Emit(belfry.EventTokenExpiring, belfry.Cursor{}, tokenExpiring{stated.UTC(), max(0, int(time.Until(stated).Seconds()))})
+	p.Emit(belfry.EventTokenExpiring, belfry.Cursor{}, tokenExpiring{expires.UTC(), max(0, int(time.Until(expires).Seconds()))})
 }
 
 // endExpired ends a page whose token has expired.
@@ -66,7 +65,6 @@ func (e *expiry) watch(p *page, expires time.Time) {
 		return
 	}
 	now := time.Now()
-	expires = expires.Add(auth.Leeway) // as a login would have it
 	p.expiry = pageExpiry{expires: expires, due: expires.Add(-min(tokenWarning, expires.Sub(now)/2))}
 	e.put(p)
 }
@@ -149,7 +147,7 @@ func (e *expiry) next(now time.Time) (p *page, expires time.Time, wait time.Dura
 	if p.expiry.warned {
 		return p, time.Time{}, 0
 	}
-	p.expiry.warned, p.expiry.due = true, p.expiry.expires
+	p.expiry.warned, p.expiry.due = true, p.expiry.expires.Add(auth.Leeway) // as a login would have it
 	e.put(p)
 	return p, p.expiry.expires, 0
 }

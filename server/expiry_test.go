@@ -3,11 +3,10 @@ package server
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"belfry/auth"
 )
 
 func TestPagesAreAskedForATokenAndEndedInTime(t *testing.T) {
@@ -19,7 +18,7 @@ func TestPagesAreAskedForATokenAndEndedInTime(t *testing.T) {
 			func(p *page) { said[p] += fmt.Sprintf("ended at %v ", time.Since(start)) },
 		)
 		defer e.close()
-		in := func(d time.Duration) time.Time { return start.Add(d - auth.Leeway) }
+		in := func(d time.Duration) time.Time { return start.Add(d) }
 		long, short, renewed, gone, never := &page{}, &page{}, &page{}, &page{}, &page{}
 		e.watch(long, in(time.Hour))
 		e.watch(short, in(40*time.Second))
@@ -34,9 +33,9 @@ func TestPagesAreAskedForATokenAndEndedInTime(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		for p, want := range map[*page]string{
-			long:    "warned at 59m0s ended at 1h0m0s ",
-			short:   "warned at 20s ended at 40s ",
-			renewed: "warned at 9m0s warned at 1h59m0s ended at 2h0m0s ",
+			long:    "warned at 59m0s ended at 1h0m5s ",
+			short:   "warned at 20s ended at 45s ",
+			renewed: "warned at 9m0s warned at 1h59m0s ended at 2h0m5s ",
 			gone:    "warned at 9m0s ",
 			never:   "",
 		} {
@@ -52,23 +51,35 @@ func TestPagesAreAskedForATokenAndEndedInTime(t *testing.T) {
 
 func TestEveryPageIsEndedOnceWhateverTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		ended := make(map[*page]int)
-		e := newExpiry(func(*page, time.Time) {}, func(p *page) { ended[p]++ })
+		e := newExpiry(func(*page, time.Time) {}, func(p *page) {
+			mu.Lock()
+			defer mu.Unlock()
+			ended[p]++
+		})
 		defer e.close()
 		var pages []*page
 		for range 500 {
 			p := &page{}
 			pages = append(pages, p)
-			e.watch(p, time.Now().Add(time.Duration(rand.IntN(10_000))*time.Second))
+			e.watch(p, time.Now().Add(time.Duration(1+rand.IntN(10_000))*time.Second))
 		}
 		forgotten := 0
 		for i := range 2000 {
 			p := pages[rand.IntN(len(pages))]
-			if i%10 == 0 && ended[p] == 0 {
+			mu.Lock()
+			done := ended[p] != 0
+			mu.Unlock()
+			switch {
+			case done:
+			case i%10 == 0:
 				e.forget(p)
+				mu.Lock()
 				ended[p], forgotten = -1, forgotten+1
-			} else if ended[p] == 0 {
-				e.watch(p, time.Now().Add(time.Duration(rand.IntN(10_000))*time.Second))
+				mu.Unlock()
+			default:
+				e.watch(p, time.Now().Add(time.Duration(1+rand.IntN(10_000))*time.Second))
 			}
 		}
 		time.Sleep(20_000 * time.Second)
@@ -87,7 +98,7 @@ func TestEveryPageIsEndedOnceWhateverTheOrder(t *testing.T) {
 func TestAPageThatShowsNoNewTokenIsEndedAndOneThatDoesStays(t *testing.T) {
 	f := start(t)
 	login := func(uid string) *client {
-		return dial(t, f.Addr(), dialing{auth: map[string]string{"token": f.tokenOf(uid, "1", time.Second), "format": "text"}})
+		return dial(t, f.Addr(), dialing{auth: map[string]string{"token": f.tokenOf(uid, "1", 2*time.Second), "format": "text"}})
 	}
 	lazy, diligent := login("1"), login("2")
 	var asked struct {

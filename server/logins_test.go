@@ -231,6 +231,7 @@ func TestABadLoginGetsAClearAnswerAndDisturbsNobody(t *testing.T) {
 		})
 		for _, c := range badLogins {
 			t.Run(fmt.Sprintf("%s, Engine.IO %d", c.name, eio), func(t *testing.T) {
+				bad := dial(t, f.Addr(), dialing{eio: eio})
 				check(t, parse[loginAnswer](t, bad.call("login", c.arg)), c.code, c.says)
 				bad.emit("login", c.arg) // and without waiting for an answer
 			})
