@@ -365,6 +365,9 @@ func TestConnectionsThatTakeOverFromEachOtherDoNotBlock(t *testing.T) {
 		b.send(resuming("/", main))
 		for c, answers := range map[*client][]string{a: {accepting("/custom", custom), `1`}, b: {accepting("/", main), `1/custom,`}} {
 			got := []string{c.next(), c.next()}
+			if slices.Contains(got, "closed") {
+				continue // it was taken over from before it asked for more, and carried nothing else
+			}
 			if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(answers))) {
 				t.Fatalf("got %q, want %q", got, answers)
 			}
