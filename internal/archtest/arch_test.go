@@ -46,6 +46,7 @@ var rules = []rule{
 	{packages: "examples/engineio-echo", belfry: []string{"engineio"}},
 	{packages: "examples/socketio-echo", belfry: []string{"socketio", "engineio"}},
 	{packages: "internal/porttest", belfry: []string{"."}},
+	{packages: "internal/pagetest"},
 	{packages: "internal/archtest"},
 }
 
