@@ -66,8 +66,9 @@ func (f *flusher) run() {
 	}
 }
 
-// flush makes one write for s. What the kernel does not take is left to a
-// goroutine of the session's own; what has come meanwhile, to the next round.
+// flush makes one write for s. What the kernel does not take is left until it
+// says that it takes more, or to a goroutine of the session's own; what has come
+// meanwhile, to the next round.
 func (f *flusher) flush(s *Session) {
 	s.mu.Lock()
 	wire, p, alone := s.gather(f.joined)
@@ -90,7 +91,11 @@ func (f *flusher) flush(s *Session) {
 	s.mu.Unlock()
 	switch {
 	case n < len(p):
-		go s.drain()
+		if w, ok := wire.(spaceWire); ok {
+			w.whenWritable(func() { f.add(s) })
+		} else {
+			go s.drain()
+		}
 	case alone:
 		f.addLater(s)
 	default:

@@ -44,6 +44,11 @@ type Options struct {
 	// HandshakeHeaders names the request headers that [Handshake.Header] keeps
 	// for the life of a session. None by default: headers are large.
 	HandshakeHeaders []string
+	// GoroutineReaders has every WebSocket connection read by a goroutine of its
+	// own. On Linux, plain TCP connections are otherwise watched by one poller,
+	// which takes a sixth of the memory; everything else, and other systems, have
+	// goroutines in any case.
+	GoroutineReaders bool
 	// Logger gets what is worth an operator's attention; nil means
 	// slog.Default().
 	Logger *slog.Logger

@@ -23,6 +23,7 @@ type Server struct {
 	start    time.Time
 	wheel    *wheel
 	flushers []*flusher
+	poller   poller
 	next     atomic.Uint32 // the flusher of the next session
 	shards   [sessionShards]sessionShard
 	count    atomic.Int64
@@ -294,6 +295,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.each(func(session *Session) { session.abort(ReasonShutdown) })
 	}
 	s.stopOnce.Do(func() { close(s.stop) })
+	s.poller.stop()
 	return err
 }
 

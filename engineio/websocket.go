@@ -96,7 +96,7 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, q reques
 		}
 		return
 	}
-	wire, read := newWire(conn)
+	wire, read := s.newWire(conn)
 	var link *Link
 	if q.session == nil {
 		link = session.attach(wire)
@@ -104,8 +104,5 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, q reques
 		link.close(closeNormal)
 	}
 	// The goroutine of the request ends here: its stack and buffers are large.
-	go func() {
-		link.Feed(early)
-		read(conn, link)
-	}()
+	read(link, early)
 }

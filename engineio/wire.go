@@ -24,6 +24,15 @@ type Wire interface {
 	Close() error
 }
 
+// A spaceWire is a Wire that says when it takes bytes again, so that nobody has
+// to wait in Write.
+type spaceWire interface {
+	Wire
+	// whenWritable has do called once, soon: when the peer has taken bytes since
+	// the last TryWrite began, or the wire is closed. Do must not wait.
+	whenWritable(do func())
+}
+
 // connWire is a Wire on any net.Conn.
 type connWire struct{ net.Conn }
 
@@ -59,13 +68,27 @@ const readBufferSize = 16 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readBufferSize]byte) }}
 
-// readConn feeds link from conn until either ends. It is the goroutine of a
-// session whose connection offers nothing better; see readRaw.
-func readConn(conn net.Conn, link *Link) {
+// A wireReader has the link fed with what arrives on its wire, after what has
+// arrived early, until either ends. It does not wait for that.
+type wireReader func(link *Link, early []byte)
+
+// inGoroutine makes a wireReader of a loop.
+func inGoroutine(loop func(*Link)) wireReader {
+	return func(link *Link, early []byte) {
+		go func() {
+			link.Feed(early)
+			loop(link)
+		}()
+	}
+}
+
+// read feeds link from the connection until either ends. It is the goroutine
+// of a session whose connection offers nothing better.
+func (w connWire) read(link *Link) {
 	// One buffer for the connection, small because it stays while idle.
 	buf := make([]byte, 2<<10)
 	for {
-		n, err := conn.Read(buf)
+		n, err := w.Conn.Read(buf)
 		if n > 0 {
 			link.Feed(buf[:n])
 		}

@@ -9,9 +9,9 @@ import (
 	"unsafe"
 )
 
-// rawWire is a Wire on a TCP connection that writes without waiting and
-// without telling the scheduler of the call, which a socket in non-blocking mode
-// never needs.
+// rawWire is a Wire on a TCP connection that a goroutine reads. It writes without
+// waiting and without telling the scheduler of the call, which a socket in
+// non-blocking mode never needs.
 type rawWire struct {
 	conn *net.TCPConn
 	raw  syscall.RawConn
@@ -19,15 +19,21 @@ type rawWire struct {
 
 var _ Wire = (*rawWire)(nil)
 
-// newWire returns the wire for conn and the function that reads it.
-func newWire(conn net.Conn) (Wire, func(net.Conn, *Link)) {
+// newWire returns the wire for conn, which it may replace, and what reads it.
+func (s *Server) newWire(conn net.Conn) (Wire, wireReader) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
+		if !s.options.GoroutineReaders {
+			if w, ok := s.poller.adopt(tcp); ok {
+				return w, w.watch
+			}
+		}
 		if raw, err := tcp.SyscallConn(); err == nil {
 			w := &rawWire{tcp, raw}
-			return w, w.read
+			return w, inGoroutine(w.read)
 		}
 	}
-	return connWire{conn}, readConn
+	w := connWire{conn}
+	return w, inGoroutine(w.read)
 }
 
 // A rawCall carries the arguments of one system call into the callback of
@@ -91,7 +97,7 @@ func (w *rawWire) Finish() error { return finish(w.conn) }
 func (w *rawWire) Close() error { return w.conn.Close() }
 
 // read feeds link from the connection. It waits for readiness without a buffer.
-func (w *rawWire) read(_ net.Conn, link *Link) {
+func (w *rawWire) read(link *Link) {
 	var buf *[readBufferSize]byte
 	var n int
 	var callErr error

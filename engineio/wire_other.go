@@ -4,7 +4,13 @@ package engineio
 
 import "net"
 
-// newWire returns the wire for conn and the function that reads it.
-func newWire(conn net.Conn) (Wire, func(net.Conn, *Link)) {
-	return connWire{conn}, readConn
+// newWire returns the wire for conn and what reads it.
+func (s *Server) newWire(conn net.Conn) (Wire, wireReader) {
+	w := connWire{conn}
+	return w, inGoroutine(w.read)
 }
+
+// A poller is something that this system has not, or belfry has not for it.
+type poller struct{}
+
+func (*poller) stop() {}
