@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,12 @@ const patience = 20 * time.Second
 
 // slow are heartbeats that do not come up during a test.
 var slow = Options{PingInterval: time.Hour, PingTimeout: time.Hour}
+
+// goroutineReaders has every server of the tests read by goroutines; see
+// TestTheSameWithGoroutineReaders.
+var goroutineReaders = os.Getenv(readersVariable) == "goroutines"
+
+const readersVariable = "BELFRY_TEST_READERS"
 
 // A harness is a server with an address, and the sessions that it opened.
 type harness struct {
@@ -46,6 +53,7 @@ func serveWith(t testing.TB, o Options, listen func(http.Handler) *httptest.Serv
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	o.GoroutineReaders = o.GoroutineReaders || goroutineReaders
 	h := &harness{t: t, opened: make(chan *recorder, 1024)}
 	h.engine = NewServer(o, func(s *Session) Receiver {
 		r := &recorder{Session: s, messages: make(chan Message, 4096), closed: make(chan Reason, 2)}
