@@ -171,7 +171,7 @@ func TestTheHandshakeIsKept(t *testing.T) {
 	h := serve(t, o)
 	h.request("GET", "EIO=4&transport=polling&token=abc", "", "User-Agent", "test/1", "Cookie", "secret")
 	got := h.session().Handshake()
-	if got.Query.Get("token") != "abc" || got.Path != "/engine.io/" || got.Secure || got.Address == "" ||
+	if got.Query().Get("token") != "abc" || got.RawQuery != "token=abc" || got.Path != "/engine.io/" || got.Secure || got.Address == "" ||
 		len(got.Header) != 1 || got.Header.Get("User-Agent") != "test/1" {
 		t.Errorf("handshake %+v", got)
 	}

@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -12,10 +13,10 @@ import (
 type Link struct {
 	session *Session
 	wire    Wire
-	reader  frameReader
+	reader  *frameReader // only while a frame or message has arrived in part
+	timer   *time.Timer  // bounds the upgrade from polling; nil for other links
 	closed  atomic.Bool
-	// timer bounds the upgrade from polling; nil for other links.
-	timer *time.Timer
+	failed  bool // an error has ended the reading
 }
 
 // errLinkDone stops the reading of frames on a link that has ended.
@@ -35,7 +36,7 @@ func (s *Server) Attach(wire Wire, p Protocol, h *Handshake) (*Link, bool) {
 
 // attach makes wire the carrier of a new session.
 func (s *Session) attach(wire Wire) *Link {
-	l := &Link{session: s, wire: wire, reader: frameReader{maxMessage: s.server.options.MaxPayload}}
+	l := &Link{session: s, wire: wire}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link = l
@@ -56,11 +57,11 @@ func (l *Link) Session() *Session { return l.session }
 // change p. After the end of the link, or an error in the bytes before, it
 // discards them.
 func (l *Link) Feed(p []byte) {
-	if l.closed.Load() || l.reader.err != nil {
+	if l.closed.Load() || l.failed {
 		return
 	}
 	defer l.session.recoverPanic()
-	err := l.reader.feed(p, l)
+	err := l.readFrames(p)
 	if err == nil || errors.Is(err, errLinkDone) {
 		return
 	}
@@ -77,6 +78,29 @@ func (l *Link) Feed(p []byte) {
 		l.abandon(code)
 	}
 }
+
+// readFrames hands the frames in p to l. It borrows a reader, and keeps it where
+// p ends within a message.
+func (l *Link) readFrames(p []byte) error {
+	r := l.reader
+	if r == nil {
+		r = frameReaders.Get().(*frameReader)
+		r.maxMessage = l.session.server.options.MaxPayload
+	}
+	l.reader = nil
+	err := r.feed(p, l)
+	switch {
+	case err != nil:
+		l.failed = true
+	case r.resting():
+		frameReaders.Put(r)
+	default:
+		l.reader = r
+	}
+	return err
+}
+
+var frameReaders = sync.Pool{New: func() any { return new(frameReader) }}
 
 // Hangup says that the peer is gone: nothing follows from it.
 func (l *Link) Hangup(reason Reason) {

@@ -2,11 +2,14 @@ package engineio
 
 import (
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+	"unique"
 )
 
 // Protocol is a revision of the Engine.IO protocol, as the EIO parameter of a
@@ -102,20 +105,42 @@ func SameHost(r *http.Request) bool {
 type Handshake struct {
 	Address string      // the peer's host:port
 	Path    string      // of the URL
-	Query   url.Values  // of the URL
 	Header  http.Header // those that Options.HandshakeHeaders names
 	Secure  bool        // over TLS
+	// RawQuery has the parameters of the URL, encoded, without those of the
+	// protocol itself. Most clients send no others.
+	RawQuery string
 }
 
+// Query returns the parameters of the URL, without those of the protocol itself.
+func (h *Handshake) Query() url.Values {
+	query, err := url.ParseQuery(h.RawQuery)
+	if err != nil {
+		return url.Values{} // set by somebody else
+	}
+	return query
+}
+
+// protocolParameters are those that the protocol gives a meaning (EIO4, "HTTP
+// long-polling"; EIO3, "URLs").
+var protocolParameters = []string{"EIO", "transport", "sid", "t", "j", "b64"}
+
+// newHandshake copies what it keeps: a part of the request would hold on to the
+// whole of it.
 func newHandshake(r *http.Request, query url.Values, keep []string) *Handshake {
-	h := &Handshake{Address: r.RemoteAddr, Path: r.URL.Path, Query: query, Secure: r.TLS != nil}
+	h := &Handshake{Address: r.RemoteAddr, Path: unique.Make(r.URL.Path).Value(), Secure: r.TLS != nil}
 	for _, name := range keep {
 		if values := r.Header.Values(name); len(values) > 0 {
 			if h.Header == nil {
-				h.Header = make(http.Header, len(keep))
+				h.Header = make(http.Header, 1)
 			}
-			h.Header[http.CanonicalHeaderKey(name)] = values
+			h.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 		}
 	}
+	rest := maps.Clone(query)
+	for _, name := range protocolParameters {
+		delete(rest, name)
+	}
+	h.RawQuery = rest.Encode()
 	return h
 }

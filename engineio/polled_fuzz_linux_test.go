@@ -43,7 +43,7 @@ func hear(t *testing.T, engine *Server, pieces [][]byte, peer net.Conn, wire Wir
 	l := session.receiver.(*listener)
 	session.mu.Lock()
 	session.queue.clear() // the open packet, which would be written after a delay
-	link := &Link{session: session, wire: wire, reader: frameReader{maxMessage: engine.options.MaxPayload}}
+	link := &Link{session: session, wire: wire}
 	session.link = link
 	session.mu.Unlock()
 	read(link, nil)

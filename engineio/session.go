@@ -65,25 +65,25 @@ type Session struct {
 	receiver  Receiver
 	handshake *Handshake
 	id        string
-	protocol  Protocol
+	protocol  Protocol // the small fields stand together: a session is one of many
 	binary    binaryForm
+
+	state   sessionState
+	writing bool   // a flusher or drain has the queue
+	posting bool   // a POST is being read
+	probed  bool   // the probe has been probed: waiting GETs are released
+	code    uint16 // the close code that a WebSocket peer will get
+	reason  Reason // why it is closing
 
 	// receiving is held while a packet is handed over: one at a time, none
 	// after Closed.
 	receiving sync.Mutex
 
-	mu      sync.Mutex
-	state   sessionState
-	writing bool   // a flusher or drain has the queue
-	posting bool   // a POST is being read
-	reason  Reason // why it is closing
-	code    uint16 // the close code that a WebSocket peer will get
-	queue   queue
-	poll    *poll // the GET that waits for an answer
-	link    *Link // the WebSocket connection that carries it, nil while polling
-	probe   *Link // the WebSocket connection that may take over
-	probed  bool  // it has been probed: waiting GETs are released
-
+	mu        sync.Mutex // guards the fields from state to reason, and these
+	queue     queue
+	poll      *poll // the GET that waits for an answer
+	link      *Link // the WebSocket connection that carries it, nil while polling
+	probe     *Link // the WebSocket connection that may take over
 	heartbeat heartbeat
 }
 

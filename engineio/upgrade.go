@@ -13,7 +13,7 @@ import "time"
 // candidate or a WebSocket connection already, and the connection is then closed
 // while the session goes on.
 func (s *Session) tryUpgrade(wire Wire) (*Link, bool) {
-	l := &Link{session: s, wire: wire, reader: frameReader{maxMessage: s.server.options.MaxPayload}}
+	l := &Link{session: s, wire: wire}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != stateOpen || s.link != nil || s.probe != nil {

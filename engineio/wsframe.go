@@ -113,7 +113,8 @@ type frameSink interface {
 }
 
 // A frameReader turns the bytes of a client into messages and control frames,
-// however they are split. Between messages it holds no buffer.
+// however they are split. Between messages it holds nothing: any other connection
+// can be read with it.
 type frameReader struct {
 	maxMessage int
 
@@ -158,6 +159,11 @@ func (r *frameReader) read(p []byte, sink frameSink) error {
 		}
 	}
 	return nil
+}
+
+// resting reports whether nothing has arrived of a further message or frame.
+func (r *frameReader) resting() bool {
+	return r.have == 0 && !r.payload && r.kind == 0 && r.control == nil
 }
 
 // readHeader consumes bytes of the frame header and checks it when complete.

@@ -174,9 +174,8 @@ func (g *gateway) admit(ctx context.Context, s *socketio.Socket, l login, greet 
 // or 2.x as ?token=. A client that gives nothing emits login later.
 func (g *gateway) loginAtConnect(s *socketio.Socket) error {
 	arg := s.Auth()
-	if token := s.Handshake().Query.Get("token"); token != "" && s.Revision() == 4 {
-		query := s.Handshake().Query
-		arg, _ = json.Marshal(map[string]string{"token": token, "format": query.Get("format"), "cursor": query.Get("cursor")})
+	if query := s.Handshake().Query(); query.Get("token") != "" && s.Revision() == 4 {
+		arg, _ = json.Marshal(map[string]string{"token": query.Get("token"), "format": query.Get("format"), "cursor": query.Get("cursor")})
 	}
 	if !saysWho(arg) {
 		return nil

@@ -2,7 +2,6 @@ package socketio
 
 import (
 	"fmt"
-	"net/url"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -33,7 +32,7 @@ func (sink) Close() error  { return nil }
 func attach(b *testing.B, server *Server, n int, written *atomic.Int64) {
 	b.Helper()
 	for range n {
-		if _, ok := server.Engine().Attach(sink{written}, engineio.Protocol3, &engineio.Handshake{Query: url.Values{}}); !ok {
+		if _, ok := server.Engine().Attach(sink{written}, engineio.Protocol3, &engineio.Handshake{}); !ok {
 			b.Fatal("a session was refused")
 		}
 	}
