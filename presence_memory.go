@@ -80,8 +80,9 @@ type companyPresence struct {
 	queued    bool // in stale or resting
 }
 
+// A userPresence is a user in one company. Which pages they are is known by user.
 type userPresence struct {
-	pages map[string]struct{}
+	pages int
 	away  *list.Element // in MemoryPresence.away while there are no pages
 }
 
@@ -150,7 +151,7 @@ func (p *MemoryPresence) Join(_ context.Context, who Identity, pageID string) (O
 	}
 	u := c.users[who.User]
 	if u == nil {
-		u = &userPresence{pages: make(map[string]struct{}, 1)}
+		u = &userPresence{}
 		c.users[who.User] = u
 		p.noteChange(who.Company, c)
 	}
@@ -160,10 +161,9 @@ func (p *MemoryPresence) Join(_ context.Context, who Identity, pageID string) (O
 		p.mu.Unlock()
 		u.away = nil
 	}
-	if _, counted := u.pages[pageID]; !counted {
-		u.pages[pageID] = struct{}{}
+	if p.open(who.User, OpenPage{pageID, who.Company}) {
+		u.pages++
 		c.pages++
-		p.open(who.User, OpenPage{pageID, who.Company})
 	}
 	return c.count(), nil
 }
@@ -181,13 +181,12 @@ func (p *MemoryPresence) Leave(_ context.Context, who Identity, pageID string) e
 	if u == nil {
 		return nil
 	}
-	if _, counted := u.pages[pageID]; !counted {
+	if !p.close(who.User, OpenPage{pageID, who.Company}) {
 		return nil
 	}
-	delete(u.pages, pageID)
+	u.pages--
 	c.pages--
-	p.close(who.User, OpenPage{pageID, who.Company})
-	if len(u.pages) > 0 {
+	if u.pages > 0 {
 		return nil
 	}
 	if u.away = p.startGrace(who); u.away == nil {
@@ -211,24 +210,35 @@ func (p *MemoryPresence) userShard(user UserID) *userShard {
 	return &p.users[maphash.String(p.seed, string(user))&(presenceShards-1)]
 }
 
-func (p *MemoryPresence) open(user UserID, page OpenPage) {
+// open notes a page of a user, and reports false if it is known already.
+func (p *MemoryPresence) open(user UserID, page OpenPage) bool {
 	shard := p.userShard(user)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	shard.pages[user] = append(shard.pages[user], page)
+	pages := shard.pages[user]
+	if slices.Contains(pages, page) {
+		return false
+	}
+	shard.pages[user] = append(slices.Clip(pages), page) // most users have one page, and few have many
+	return true
 }
 
-func (p *MemoryPresence) close(user UserID, page OpenPage) {
+// close forgets a page of a user, and reports false if it is not known.
+func (p *MemoryPresence) close(user UserID, page OpenPage) bool {
 	shard := p.userShard(user)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	pages := shard.pages[user]
 	i := slices.Index(pages, page)
-	if len(pages) == 1 {
+	switch {
+	case i < 0:
+		return false
+	case len(pages) == 1:
 		delete(shard.pages, user)
-		return
+	default:
+		shard.pages[user] = slices.Delete(pages, i, i+1)
 	}
-	shard.pages[user] = slices.Delete(pages, i, i+1)
+	return true
 }
 
 // PagesOf implements [Presence]. It never fails.
@@ -265,7 +275,7 @@ func (c *companyPresence) present(list []Identity, id CompanyID) []Identity {
 		return list
 	}
 	for user, u := range c.users {
-		if len(u.pages) > 0 {
+		if u.pages > 0 {
 			list = append(list, Identity{user, id})
 		}
 	}
