@@ -20,6 +20,7 @@ type cli struct {
 
 	Serve   serveCmd   `cmd:"" help:"Serve pages and backends."`
 	Demo    demoCmd    `cmd:"" help:"Serve a demo application that shows what belfry does."`
+	Bench   benchCmd   `cmd:"" help:"Put load on an installation and measure it."`
 	Explain explainCmd `cmd:"" help:"Tell what became of a message."`
 	Token   tokenCmd   `cmd:"" help:"Sign a login token."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`

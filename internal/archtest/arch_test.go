@@ -40,6 +40,7 @@ var rules = []rule{
 	{packages: "mongo", belfry: []string{"."}, thirdParty: true},
 	{packages: "redis", belfry: []string{"."}, thirdParty: true},
 	{packages: "auth", belfry: []string{"."}, thirdParty: true},
+	{packages: "load"}, // knows the wire alone
 	{packages: "web"},
 	{packages: "server", belfry: []string{".", "socketio", "engineio", "auth", "web"}, thirdParty: true},
 	{packages: "cmd/belfry", belfry: []string{all}, thirdParty: true},
