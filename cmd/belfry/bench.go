@@ -17,17 +17,22 @@ import (
 	"belfry/load"
 )
 
+// benchAuth are the key and the secret of the installation.
+type benchAuth struct {
+	keyFlags   `embed:""`
+	tokenFlags `embed:""`
+}
+
 // A benchCmd is a load generator for an installation.
 type benchCmd struct {
 	Scenario string `arg:"" help:"fanout: activities to whole companies. unicast: messages to random users. mixed: both. storm: all pages log in at once. idle: pages that only stay." enum:"fanout,unicast,mixed,storm,idle"`
 
-	URL     string      `help:"Where pages connect." default:"http://127.0.0.1:2120" placeholder:"URL"`
-	Path    string      `help:"Path of Socket.IO." default:"/socket.io/"`
-	Push    string      `help:"URL of the push port." default:"http://127.0.0.1:2121" placeholder:"URL"`
-	PushKey auth.Secret `help:"Key of backends (also --key). Default: the one in the data directory." aliases:"key" placeholder:"KEY"`
-	Data    string      `help:"Directory of the key and of the secret that signs the pages' tokens." default:"belfry-data" type:"path" placeholder:"DIR"`
-	Auth    tokenFlags  `embed:"" prefix:"auth."`
-	Dev     bool        `help:"Pages log in without a token, as serve --dev lets them. Default where there is no secret."`
+	URL  string    `help:"Where pages connect." default:"http://127.0.0.1:2120" placeholder:"URL"`
+	Path string    `help:"Path of Socket.IO." default:"/socket.io/"`
+	Push string    `help:"URL of the push port." default:"http://127.0.0.1:2121" placeholder:"URL"`
+	Data string    `help:"Directory of the key and of the secret that signs the pages' tokens." default:"belfry-data" type:"path" placeholder:"DIR"`
+	Auth benchAuth `embed:"" prefix:"auth."`
+	Dev  bool      `help:"Pages log in without a token, as serve --dev lets them. Default where there is no secret."`
 
 	Pages           int           `help:"Pages to open." default:"1000"`
 	Companies       int           `help:"Companies that share them." default:"1"`
@@ -96,7 +101,7 @@ func (c *benchCmd) verdict(r *load.Report) error {
 }
 
 func (c *benchCmd) options(stderr io.Writer) (load.Options, error) {
-	key, err := existingSecret(c.PushKey, filepath.Join(c.Data, pushKeyFile))
+	key, err := existingSecret(c.Auth.PushKey, filepath.Join(c.Data, pushKeyFile))
 	if err != nil {
 		return load.Options{}, err
 	}
