@@ -40,6 +40,11 @@ func TestAGetThatOvertakesTheUpgradePacketIsRefused(t *testing.T) {
 	s := h.connect(p.upgradeQuery())
 	s.send("2probe")
 	s.want("3probe")
+	eventually(t, "the probe", func() bool { // its answer is written before it counts
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.probed
+	})
 	late := &poll{ready: make(chan struct{}, 1)}
 	if err := p.startPoll(late); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,11 @@ type pollLoop struct {
 
 var _ loop = (*pollLoop)(nil)
 
+// lingerMillis is how long a loop waits in the kernel before it waits in the scheduler. Where
+// arrivals follow each other closely this saves three calls for each; where something else has work, the
+// thread is held no longer than that.
+const lingerMillis = 1
+
 // A pollWire is a connection in a loop.
 type pollWire struct {
 	loop *pollLoop
@@ -64,7 +69,7 @@ func (l *pollLoop) run(raw syscall.RawConn) {
 		n := 0
 		var callErr error
 		err := raw.Read(func(fd uintptr) bool {
-			n, callErr = syscall.EpollWait(int(fd), l.events[:], 0)
+			n, callErr = syscall.EpollWait(int(fd), l.events[:], lingerMillis)
 			if callErr == syscall.EINTR {
 				n, callErr = 0, nil
 			}
@@ -123,13 +128,17 @@ func (l *pollLoop) add(conn net.Conn, s sink) (wire, bool) {
 	}
 	l.mu.Unlock()
 	tcp.Close()
-	if err := l.control(syscall.EPOLL_CTL_ADD, w, syscall.EPOLLIN); err != nil {
+	w.mu.Lock() // the loop may close it before control returns
+	err = l.control(syscall.EPOLL_CTL_ADD, w, syscall.EPOLLIN)
+	w.mu.Unlock()
+	if err != nil {
 		go s.gone(err) // the caller may hold what gone needs
 		w.Close()
 	}
 	return w, true
 }
 
+// control changes what the loop waits for; w.mu is held.
 func (l *pollLoop) control(op int, w *pollWire, events uint32) error {
 	event := syscall.EpollEvent{Events: events, Fd: w.slot}
 	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(l.fd, op, w.fd, &event))
