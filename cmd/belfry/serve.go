@@ -201,18 +201,22 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 	if err != nil {
 		return err
 	}
+	defer func() { // before the store closes, whether it has started or not
+		bounded, cancelStop := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancelStop()
+		err = errors.Join(err, srv.Stop(bounded))
+	}()
 	if err := srv.Start(); err != nil {
 		return err
 	}
 	started(srv)
 	select {
 	case err = <-srv.Failed():
+		return err
 	case <-ctx.Done():
 		log.Info("stopping")
+		return nil
 	}
-	bounded, cancelStop := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancelStop()
-	return errors.Join(err, srv.Stop(bounded))
 }
 
 // options turns flags into options, and makes the secrets that are not set.
