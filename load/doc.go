@@ -18,7 +18,8 @@
 //
 //   - lost: a later publication of the stream came and this one did not; or it was
 //     answered while the page was logged in, and had not come when the page left or the run ended,
-//     though the page waited for it.
+//     though the page waited for it. A slow page does not wait when it leaves; at the end it
+//     reads as fast as the others.
 //   - doubled: it came again, or came to a page that logged in after it had been answered
 //     and that was not to be told of it.
 //   - out of order: it came after a later one of its stream.

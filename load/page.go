@@ -329,14 +329,15 @@ func (p *page) cut(why string) {
 }
 
 // leave makes an open page go. If it verifies and cannot ask for the rest later, it waits
-// for what it is owed. It reports whether the page was open.
+// for what it is owed, unless it is slow: what it has not read yet is on its way, not lost. It reports
+// whether the page was open.
 func (p *page) leave() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state != pageOpen {
 		return false
 	}
-	if p.witness != nil && !p.run.o.Recover {
+	if p.witness != nil && !p.run.o.Recover && !p.slow {
 		p.witness.leave()
 		if p.witness.owed() > 0 {
 			p.enter(pageLeaving)

@@ -143,6 +143,15 @@ func TestAPageThatIsTooSlowIsDisconnectedAndThatIsNoLoss(t *testing.T) {
 	}
 }
 
+func TestASlowPageThatLeavesHasLostNothingOfWhatItHasNotRead(t *testing.T) {
+	o := serve(t)
+	o.Scenario, o.Companies, o.Slow, o.SlowRate, o.Churn, o.Rate, o.Size = Fanout, 1, 0.5, 20_000, 40, 50, 20_000
+	o.Duration, o.Drain = 3*time.Second, time.Second // what a slow page has before it takes longer than that
+	if r := mustRun(t, o); r.Life.Left < 20 {
+		t.Errorf("only %d pages left", r.Life.Left)
+	}
+}
+
 func TestARateIsKeptAndHonest(t *testing.T) {
 	o := serve(t)
 	o.Scenario, o.Rate, o.Duration = Unicast, 200, time.Second

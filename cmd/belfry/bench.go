@@ -50,7 +50,7 @@ type benchCmd struct {
 	Churn           float64       `help:"Pages that leave per second; each comes back within two seconds." placeholder:"N"`
 	Slow            float64       `help:"Share of the pages that read slowly, such as 0.1." placeholder:"SHARE"`
 	SlowRate        int           `help:"Bytes per second that they read." default:"4096"`
-	Verify          bool          `help:"Check for every page that nothing was lost, doubled or out of order; exit with 1 if something was."`
+	Verify          bool          `help:"Check for every page that nothing was lost, doubled or out of order; exit with 1 if something was, or a page did not come back."`
 	Recover         bool          `help:"Pages that come back ask for what they have missed."`
 	JSON            bool          `help:"Print one JSON object and nothing else."`
 	ServerPID       int           `help:"Process of the server, if it runs on this machine: its memory and CPU are reported." placeholder:"PID"`
@@ -96,6 +96,8 @@ func (c *benchCmd) verdict(r *load.Report) error {
 		return errors.New("no page could log in")
 	case c.Verify && r.Verify.Faults > 0:
 		return fmt.Errorf("%d faults", r.Verify.Faults)
+	case c.Verify && r.Life.Away > 0 && !r.Interrupted:
+		return fmt.Errorf("%d pages were not open at the end: of them nothing is proved", r.Life.Away)
 	}
 	return nil
 }

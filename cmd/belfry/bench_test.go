@@ -48,6 +48,31 @@ func TestBenchFailsWhereNoPageCanLogIn(t *testing.T) {
 	}
 }
 
+func TestTheVerdictOfBench(t *testing.T) {
+	report := func(opened, away int, faults uint64) *load.Report {
+		return &load.Report{Connect: load.ConnectReport{Opened: opened}, Life: load.LifeReport{Away: away}, Verify: &load.VerifyReport{Faults: faults}}
+	}
+	interrupted := report(0, 5, 0)
+	interrupted.Interrupted = true
+	for _, tt := range []struct {
+		name   string
+		verify bool
+		report *load.Report
+		fails  bool
+	}{
+		{"all is well", true, report(5, 0, 0), false},
+		{"no page got in", false, report(0, 5, 0), true},
+		{"there were faults", true, report(5, 0, 1), true},
+		{"a page did not come back", true, report(5, 1, 0), true},
+		{"a page did not come back, and nobody asked", false, report(5, 1, 0), false},
+		{"it was interrupted", true, interrupted, false},
+	} {
+		if err := (&benchCmd{Verify: tt.verify}).verdict(tt.report); (err != nil) != tt.fails {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 	for _, args := range [][]string{{"fanout", "--pages", "0"}, {"fanout", "--slow", "2"}, {"fanout", "--url", "localhost"}, {"everything"}} {
 		var out, errs strings.Builder
