@@ -62,7 +62,7 @@ func attachMany(b *testing.B, n int, o Options) (*Server, []*Session, *counter) 
 		eventually(b, "the open packet is written", func() bool {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.queue.len() == 0 && !s.writing
+			return s.queue.len() == 0 && s.turn == 0
 		})
 	}
 	count.left.Store(0)
@@ -78,15 +78,17 @@ func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
 		for _, ahead := range []int{1, 10} {
 			b.Run(fmt.Sprintf("sessions=%d/ahead=%d", n, ahead), func(b *testing.B) {
-				_, sessions, count := attachMany(b, n, slow)
+				engine, sessions, count := attachMany(b, n, slow)
 				size := NewFrame(Protocol4, message).Size()
+				batch := engine.NewBatch()
 				publish := func() {
 					count.expect(n * ahead * size)
 					for range ahead {
 						f := NewFrame(Protocol4, message)
 						for _, s := range sessions {
-							s.Send(f)
+							batch.Send(s, f)
 						}
+						batch.Flush()
 					}
 					<-count.done
 				}
@@ -158,6 +160,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	}
 	pong := []byte(textFrame("3"))
 	scratch := make([]byte, len(pong))
+	pings := engine.NewBatch()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	b.ResetTimer()
@@ -165,8 +168,9 @@ func BenchmarkHeartbeat(b *testing.B) {
 		count.expect(n * framePing.Size())
 		now := slow.PingInterval + engine.now()
 		for _, s := range sessions {
-			s.tick(now)
+			s.tick(now, pings)
 		}
+		pings.Flush()
 		<-count.done
 		for _, l := range links {
 			copy(scratch, pong)

@@ -18,59 +18,108 @@ const aloneDelay = 8 * time.Millisecond
 // A flusher writes for the sessions that have something queued: it takes one
 // after the other, joins what has gathered for it and hands that to the kernel in
 // one call that does not wait. There is one flusher per processor.
+//
+// What is meant for one session comes before what is meant for many: between two
+// runs of a [Batch], which take turns, all that was sent with [Session.Send]
+// meanwhile is written.
 type flusher struct {
-	mu     sync.Mutex
-	dirty  []*Session
-	wake   chan struct{} // capacity 1
-	stop   <-chan struct{}
-	joined []byte // scratch of the flusher's goroutine
+	number int // among the flushers of the server
+
+	mu      sync.Mutex
+	urgent  []*Session
+	batches []*lane       // those that have runs, in the order of their turns
+	wake    chan struct{} // capacity 1
+
+	stop     <-chan struct{}
+	breather breather
+	writes   int    // since the last breath
+	joined   []byte // scratch of the flusher's goroutine
 }
 
-func newFlusher(stop <-chan struct{}) *flusher {
+// breatheAfter is how many writes a flusher makes before it lets the rest of the
+// process look at the network: about a quarter of a millisecond.
+const breatheAfter = 32
+
+func newFlusher(number int, stop <-chan struct{}) *flusher {
 	return &flusher{
+		number: number,
 		wake:   make(chan struct{}, 1),
 		stop:   stop,
 		joined: make([]byte, 0, flushChunk),
 	}
 }
 
-// add puts s, whose writing flag the caller has set, on the list.
+// add puts s, which the caller has marked as listed and urgent, on the list.
 func (f *flusher) add(s *Session) {
 	f.mu.Lock()
-	f.dirty = append(f.dirty, s)
-	first := len(f.dirty) == 1
+	f.urgent = append(f.urgent, s)
+	first := len(f.urgent) == 1
 	f.mu.Unlock()
 	if first {
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
+		f.rouse()
+	}
+}
+
+func (f *flusher) rouse() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 
 func (f *flusher) run() {
-	var taken []*Session
+	defer f.breather.close()
+	var urgent []*Session
 	for {
 		select {
 		case <-f.wake:
 		case <-f.stop:
 			return
 		}
-		f.mu.Lock()
-		taken, f.dirty = f.dirty, taken[:0]
-		f.mu.Unlock()
-		for i, s := range taken {
-			f.flush(s)
-			taken[i] = nil
+		for more := true; more; {
+			var batch *run
+			f.mu.Lock()
+			urgent, f.urgent = f.urgent, urgent[:0]
+			batch = f.nextRun()
+			f.mu.Unlock()
+			more = len(urgent) > 0 || batch != nil
+			for i, s := range urgent {
+				f.flush(s)
+				urgent[i] = nil
+				if i%breatheAfter == breatheAfter-1 { // so that many urgent ones keep up no batch
+					f.flushRun(batch)
+					f.mu.Lock()
+					batch = f.nextRun()
+					f.mu.Unlock()
+				}
+			}
+			f.flushRun(batch)
 		}
 	}
 }
 
+func (f *flusher) flushRun(r *run) {
+	if r == nil {
+		return
+	}
+	for i, s := range r.sessions[:r.n] {
+		f.flush(s)
+		r.sessions[i] = nil
+	}
+	r.free()
+}
+
 // flush makes one write for s. What the kernel does not take is left until it
 // says that it takes more, or to a goroutine of the session's own; what has come
-// meanwhile, to the next round.
+// meanwhile, to the next round. A session that was on two lists is passed over the
+// second time.
 func (f *flusher) flush(s *Session) {
 	s.mu.Lock()
+	if s.turn&turnListed == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.turn = turnTaken
 	wire, p, alone := s.gather(f.joined)
 	if wire == nil {
 		s.written() // unlocks
@@ -78,6 +127,7 @@ func (f *flusher) flush(s *Session) {
 	}
 	s.mu.Unlock()
 	n, err := wire.TryWrite(p)
+	f.breathe()
 	if err != nil {
 		s.abort(ReasonTransportError)
 		return
@@ -92,20 +142,38 @@ func (f *flusher) flush(s *Session) {
 	switch {
 	case n < len(p):
 		if w, ok := wire.(spaceWire); ok {
-			w.whenWritable(func() { f.add(s) })
+			w.whenWritable(func() { f.again(s) })
 		} else {
 			go s.drain()
 		}
 	case alone:
 		f.addLater(s)
 	default:
-		f.add(s)
+		f.again(s)
 	}
 }
 
-// addLater puts s, whose writing flag is set, on the list after [aloneDelay].
+// breathe lets the goroutines run that wait for the network. The writes themselves
+// never tell the scheduler that they are system calls, and a process that has but one processor
+// for Go would otherwise hear of a request only when the runtime's monitor looks, every 10 ms.
+func (f *flusher) breathe() {
+	if f.writes++; f.writes >= breatheAfter {
+		f.writes = 0
+		f.breather.breathe()
+	}
+}
+
+// again lists s, whose turn it is, for another write.
+func (f *flusher) again(s *Session) {
+	s.mu.Lock()
+	s.turn = turnListed | turnUrgent
+	s.mu.Unlock()
+	f.add(s)
+}
+
+// addLater is again after [aloneDelay].
 func (f *flusher) addLater(s *Session) {
-	time.AfterFunc(aloneDelay, func() { f.add(s) })
+	time.AfterFunc(aloneDelay, func() { f.again(s) })
 }
 
 // drain writes what is queued for s and waits for the peer to take it. It runs

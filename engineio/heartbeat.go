@@ -32,8 +32,8 @@ func (s *Session) startHeartbeat() {
 	s.server.wheel.schedule(s, s.server.now()+wait)
 }
 
-// tick is called by the wheel at or soon after due.
-func (s *Session) tick(now time.Duration) {
+// tick is called by the wheel at or soon after due. A ping goes into pings.
+func (s *Session) tick(now time.Duration, pings *Batch) {
 	s.mu.Lock()
 	h, o := &s.heartbeat, &s.server.options
 	switch {
@@ -56,7 +56,7 @@ func (s *Session) tick(now time.Duration) {
 		h.pinged = true
 		s.server.wheel.schedule(s, deadline)
 		s.mu.Unlock()
-		s.Send(framePing)
+		pings.Send(s, framePing)
 	}
 }
 

@@ -156,7 +156,7 @@ func TestTheWheelCallsEverySessionOnceAndNeverEarly(t *testing.T) {
 	}
 	var scratch []*Session
 	for now := time.Duration(0); now < 2200*time.Millisecond; now += 7 * time.Millisecond {
-		scratch = engine.wheel.advance(now, scratch)
+		scratch = engine.wheel.advance(now, scratch, engine.NewBatch())
 		for i, s := range sessions {
 			due := time.Duration(i) * time.Millisecond
 			if s.heartbeat.pinged && now < due || !s.heartbeat.pinged && now > due+3*engine.wheel.tick {

@@ -45,7 +45,7 @@ func (s *Session) attach(wire Wire) *Link {
 		return l
 	}
 	// The answer of the opening handshake has just been written.
-	s.writing = true
+	s.turn = turnTaken
 	s.flusher.addLater(s)
 	return l
 }

@@ -51,7 +51,7 @@ func full(t *testing.T) (*polledWire, net.Conn) {
 	eventually(t, "the open packet is written", func() bool {
 		link.session.mu.Lock()
 		defer link.session.mu.Unlock()
-		return !link.session.writing
+		return link.session.turn == 0
 	})
 	w.watch(link, nil)
 	for chunk := make([]byte, 64<<10); ; {

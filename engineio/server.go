@@ -54,12 +54,12 @@ func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
 		s.shards[i].byID = make(map[string]*Session)
 	}
 	s.wheel = newWheel(s.options)
-	go s.wheel.run(s.now, s.stop)
-	for range runtime.GOMAXPROCS(0) {
-		f := newFlusher(s.stop)
+	for i := range runtime.GOMAXPROCS(0) {
+		f := newFlusher(i, s.stop)
 		s.flushers = append(s.flushers, f)
 		go f.run()
 	}
+	go s.wheel.run(s.now, s.NewBatch(), s.stop)
 	return s
 }
 

@@ -57,6 +57,15 @@ const (
 	stateClosed
 )
 
+// A turn says where a session is with its flusher; zero is nowhere.
+type turn uint8
+
+const (
+	turnListed turn = 1 << iota // on a list, to be written
+	turnTaken                   // being written, or waiting until that can go on
+	turnUrgent                  // on the list of those that come first, or to be put there
+)
+
 // A Session is one client's connection, whatever carries it at the moment. Its
 // methods are safe for concurrent use.
 type Session struct {
@@ -69,7 +78,7 @@ type Session struct {
 	binary    binaryForm
 
 	state   sessionState
-	writing bool   // a flusher or drain has the queue
+	turn    turn   // who has the queue, where a WebSocket connection carries the session
 	posting bool   // a POST is being read
 	probed  bool   // the probe has been probed: waiting GETs are released
 	code    uint16 // the close code that a WebSocket peer will get
@@ -100,6 +109,30 @@ func (s *Session) Handshake() *Handshake { return s.handshake }
 // Frames leave in the order of Send. It reports false when the session is closing
 // or, because the queue is full, closed by this call.
 func (s *Session) Send(f *Frame) bool {
+	if !s.enqueue(f) {
+		return false
+	}
+	s.unlockAndWake()
+	return true
+}
+
+// sendBatched is Send for a [Batch]. It reports whether the batch is to list s.
+func (s *Session) sendBatched(f *Frame) (listed, ok bool) {
+	if !s.enqueue(f) {
+		return false, false
+	}
+	defer s.mu.Unlock()
+	switch {
+	case s.link != nil && s.turn == 0:
+		s.turn, listed = turnListed, true
+	case s.link == nil && s.poll != nil:
+		s.poll.signal()
+	}
+	return listed, true
+}
+
+// enqueue queues f. It leaves s.mu locked if it reports true.
+func (s *Session) enqueue(f *Frame) bool {
 	s.mu.Lock()
 	if s.state != stateOpen {
 		s.mu.Unlock()
@@ -110,7 +143,6 @@ func (s *Session) Send(f *Frame) bool {
 		s.abort(ReasonTooSlow)
 		return false
 	}
-	s.unlockAndWake()
 	return true
 }
 
@@ -119,10 +151,13 @@ func (s *Session) Send(f *Frame) bool {
 func (s *Session) unlockAndWake() {
 	wake := false
 	switch {
-	case s.link != nil && !s.writing:
-		s.writing, wake = true, true
 	case s.link == nil && s.poll != nil:
 		s.poll.signal()
+	case s.link == nil:
+	case s.turn&turnTaken != 0:
+		s.turn |= turnUrgent
+	case s.turn&turnUrgent == 0: // it may be on the list of a batch already
+		s.turn, wake = turnListed|turnUrgent, true
 	}
 	s.mu.Unlock()
 	if wake {
@@ -172,7 +207,7 @@ func (s *Session) finish(reason Reason, code int, limit time.Duration) {
 
 // written is called by whoever has the queue when it is empty. It unlocks s.mu.
 func (s *Session) written() {
-	s.writing = false
+	s.turn = 0
 	closing, reason, code := s.state == stateClosing, s.reason, s.code
 	s.mu.Unlock()
 	if closing {
@@ -197,7 +232,7 @@ func (s *Session) endWith(reason Reason, code int) {
 		s.mu.Unlock()
 		return
 	}
-	if s.writing && code != 0 {
+	if s.turn != 0 && code != 0 {
 		if s.state == stateOpen {
 			s.finish(reason, code, closeTimeout) // unlocks
 		} else {

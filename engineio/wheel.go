@@ -81,7 +81,7 @@ func (w *wheel) unlink(s *Session) {
 }
 
 // advance turns the wheel up to now and calls tick on the sessions that came up.
-func (w *wheel) advance(now time.Duration, due []*Session) []*Session {
+func (w *wheel) advance(now time.Duration, due []*Session, pings *Batch) []*Session {
 	target := int64(now / w.tick)
 	w.mu.Lock()
 	if behind := target - w.turn; behind > wheelSlots {
@@ -97,21 +97,22 @@ func (w *wheel) advance(now time.Duration, due []*Session) []*Session {
 	}
 	w.mu.Unlock()
 	for i, s := range due {
-		s.tick(now)
+		s.tick(now, pings)
 		due[i] = nil
 	}
+	pings.Flush()
 	return due[:0]
 }
 
 // run turns the wheel until stop is closed.
-func (w *wheel) run(now func() time.Duration, stop <-chan struct{}) {
+func (w *wheel) run(now func() time.Duration, pings *Batch, stop <-chan struct{}) {
 	ticker := time.NewTicker(w.tick)
 	defer ticker.Stop()
 	var due []*Session
 	for {
 		select {
 		case <-ticker.C:
-			due = w.advance(now(), due)
+			due = w.advance(now(), due, pings)
 		case <-stop:
 			return
 		}
