@@ -79,12 +79,18 @@ type Broker interface {
 	// was queued for. Envelopes that one goroutine publishes reach a page in that
 	// order. It never waits for a page.
 	Publish(ctx context.Context, env Envelope) (pages int, err error)
+	// Pace waits while so much that was published to many pages is still being
+	// queued for them that more should not be added. It depends on no page. Who publishes calls
+	// it when that is done and no lock held.
+	Pace()
 }
 
 // An Emitter writes an envelope to the pages of its own node and returns how
 // many it was queued for. It never waits for a page and is safe for concurrent use.
 type Emitter interface {
 	Emit(env Envelope) (pages int)
+	// Pace is that of [Broker].
+	Pace()
 }
 
 // A Page is one open browser page, as the rules see it.
@@ -119,3 +125,6 @@ func (b *MemoryBroker) Publish(ctx context.Context, env Envelope) (int, error) {
 	}
 	return b.emitter.Emit(env), nil
 }
+
+// Pace implements [Broker].
+func (b *MemoryBroker) Pace() { b.emitter.Pace() }

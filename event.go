@@ -66,6 +66,9 @@ func (s *Service) publishEvent(ctx context.Context, e GenericEvent) (pages int, 
 	if err != nil {
 		return 0, &Error{Code: ErrUnavailable, Message: "the pages could not be reached", Err: err}
 	}
+	if pages >= paceFrom {
+		s.broker.Pace()
+	}
 	return pages, nil
 }
 

@@ -53,6 +53,8 @@ func (h *hub) newPage() *page {
 	return p
 }
 
+func (h *hub) Pace() {}
+
 func (h *hub) Emit(env belfry.Envelope) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -73,21 +73,21 @@ func TestALoginThatFailsLeavesThePageAlone(t *testing.T) {
 	if n, err := b.Online(context.Background(), "acme"); err != nil || n != (belfry.OnlineCount{}) {
 		t.Errorf("online are %+v, %v", n, err)
 	}
-	if r := b.push("m", "", "1"); r.Pages != 0 || len(p.events) != 0 {
-		t.Errorf("the page is in a room: %+v, %v", r, p.events)
+	if r := b.push("m", "", "1"); r.Pages != 0 || len(p.all()) != 0 {
+		t.Errorf("the page is in a room: %+v, %v", r, p.all())
 	}
 }
 
 func TestAPageLearnsHowManyAreOnline(t *testing.T) {
 	b := newBench(t)
 	if p, w := b.login(ann); w.Online != 1 || p.got(belfry.EventOnlineCount)[0] != 1 {
-		t.Errorf("the first: %+v, %v", w, p.events)
+		t.Errorf("the first: %+v, %v", w, p.all())
 	}
 	b.login(ann)
 	b.login(annOther)
 	p, w := b.login(bob)
 	if w.Online != 2 || p.got(belfry.EventOnlineCount)[0] != 2 {
-		t.Errorf("another user: %+v, %v", w, p.events)
+		t.Errorf("another user: %+v, %v", w, p.all())
 	}
 	if n, err := b.Online(context.Background(), "acme"); err != nil || n != (belfry.OnlineCount{Users: 2, Pages: 3}) {
 		t.Errorf("online are %+v, %v", n, err)
@@ -235,7 +235,7 @@ func TestNothingIsLostDoubledOrReordered(t *testing.T) {
 	published, replayed := make(map[belfry.ID]int), make(map[belfry.ID]int)
 	for _, p := range b.hub.all {
 		var last belfry.ID
-		for _, e := range p.events {
+		for _, e := range p.all() {
 			told, ok := e.arg.(belfry.MessageEvent)
 			if !ok {
 				continue

@@ -205,7 +205,7 @@ func TestWhatIsTransientIsSentAndNotStored(t *testing.T) {
 		t.Errorf("receipt of the activity is %+v, %v", r, err)
 	}
 	if p.titles(belfry.EventMessage) != "m " || p.titles(belfry.EventActivity) != "a " {
-		t.Errorf("the page got %v", p.events)
+		t.Errorf("the page got %v", p.all())
 	}
 	if _, w := b.login(bob); w.Replayed != 0 || w.Counts.Unread != 0 {
 		t.Errorf("bob is welcomed with %+v", w)

@@ -126,7 +126,27 @@ func (s *Service) send(ctx context.Context, parcels []*parcel, fulfils []ID, kee
 	for _, p := range transient {
 		s.publishTransient(ctx, p)
 	}
+	s.pace(parcels)
 	return results(parcels), nil
+}
+
+// paceFrom is the number of pages that were reached from which on a sender is
+// held back while others like it are under way.
+const paceFrom = 256
+
+// pace holds back who has sent parcels to many pages, so that no number of them
+// keeps belfry from its other work.
+func (s *Service) pace(parcels []*parcel) {
+	pages := 0
+	for _, p := range parcels {
+		pages += p.receipt.Pages
+		if p.receipt.Notified != nil {
+			pages += p.receipt.Notified.Pages
+		}
+	}
+	if pages >= paceFrom {
+		s.broker.Pace()
+	}
 }
 
 // add stores entries, if there are any.

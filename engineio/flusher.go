@@ -2,6 +2,7 @@ package engineio
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,7 @@ const aloneDelay = 8 * time.Millisecond
 // meanwhile is written.
 type flusher struct {
 	number int // among the flushers of the server
+	busy   *busyFlushers
 
 	mu      sync.Mutex
 	urgent  []*Session
@@ -40,9 +42,16 @@ type flusher struct {
 // process look at the network: about a quarter of a millisecond.
 const breatheAfter = 32
 
-func newFlusher(number int, stop <-chan struct{}) *flusher {
+// busyFlushers counts the flushers of a server that are at work.
+type busyFlushers struct {
+	count atomic.Int32
+	all   int32
+}
+
+func newFlusher(number int, busy *busyFlushers, stop <-chan struct{}) *flusher {
 	return &flusher{
 		number: number,
+		busy:   busy,
 		wake:   make(chan struct{}, 1),
 		stop:   stop,
 		joined: make([]byte, 0, flushChunk),
@@ -76,6 +85,8 @@ func (f *flusher) run() {
 		case <-f.stop:
 			return
 		}
+		f.busy.count.Add(1)
+		f.writes = 0 // waiting is breathing
 		for more := true; more; {
 			var batch *run
 			f.mu.Lock()
@@ -95,6 +106,7 @@ func (f *flusher) run() {
 			}
 			f.flushRun(batch)
 		}
+		f.busy.count.Add(-1)
 	}
 }
 
@@ -154,11 +166,14 @@ func (f *flusher) flush(s *Session) {
 }
 
 // breathe lets the goroutines run that wait for the network. The writes themselves
-// never tell the scheduler that they are system calls, and a process that has but one processor
-// for Go would otherwise hear of a request only when the runtime's monitor looks, every 10 ms.
+// never tell the scheduler that they are system calls, and where every processor has a flusher at
+// work, the process would otherwise hear of a request only when the runtime's monitor looks, every 10 ms.
 func (f *flusher) breathe() {
-	if f.writes++; f.writes >= breatheAfter {
-		f.writes = 0
+	if f.writes++; f.writes < breatheAfter {
+		return
+	}
+	f.writes = 0
+	if f.busy.count.Load() == f.busy.all {
 		f.breather.breathe()
 	}
 }

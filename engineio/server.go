@@ -54,8 +54,9 @@ func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
 		s.shards[i].byID = make(map[string]*Session)
 	}
 	s.wheel = newWheel(s.options)
-	for i := range runtime.GOMAXPROCS(0) {
-		f := newFlusher(i, s.stop)
+	busy := &busyFlushers{all: int32(runtime.GOMAXPROCS(0))}
+	for i := range int(busy.all) {
+		f := newFlusher(i, busy, s.stop)
 		s.flushers = append(s.flushers, f)
 		go f.run()
 	}

@@ -49,6 +49,9 @@ func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 	return pages
 }
 
+// Pace implements [belfry.Emitter].
+func (e *emitter) Pace() { e.pages.Pace() }
+
 // disconnect ends the sockets of a broadcast and returns how many.
 func disconnect(to socketio.Broadcast) (sockets int) {
 	for s := range to.Sockets() {

@@ -30,13 +30,16 @@ func (b Broadcast) Except(rooms ...string) Broadcast {
 }
 
 // Emit sends an event and returns for how many sockets it was queued, or kept
-// where they are held; see [Socket.Hold]. Nil, strings, numbers, bools and [json.RawMessage] become JSON, and so does all else
+// where they are held; see [Socket.Hold]. Where a single room with many sockets is addressed, that is
+// the size of the room, and the event is on its way to them when Emit returns, ahead of
+// whatever is sent to each of them later; see [Namespace.Pace]. Nil, strings, numbers, bools and [json.RawMessage] become JSON, and so does all else
 // that encoding/json encodes. A []byte or [Binary], also inside a map[string]any
 // or []any, becomes an attachment. Where there is no socket the arguments are not
 // encoded, and an error in them is not noticed.
 func (b Broadcast) Emit(event string, args ...any) (sockets int, err error) {
 	n := b.namespace
-	if !n.registry.occupied(b.selection) {
+	size := n.registry.sizeOf(b.selection)
+	if size == 0 {
 		return 0, nil
 	}
 	e := newEncoder(n.server.options.MaxAttachments)
@@ -44,17 +47,44 @@ func (b Broadcast) Emit(event string, args ...any) (sockets int, err error) {
 	if err := e.event(event, args); err != nil {
 		return 0, err
 	}
+	c := &n.caster
+	if room, ok := b.selection.oneRoom(); ok && size >= c.threshold {
+		if sockets, ok := c.begin(n, room, e); ok {
+			return sockets, nil
+		}
+	}
+	if c.busy() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, s := range b.list() {
+			c.settle(s)
+		}
+	}
+	return b.emit(e, size), nil
+}
+
+// batchFrom is the number of sockets from which on a broadcast lets others go first.
+const batchFrom = 64
+
+// emit sends the event in e to all sockets, of which there are about size.
+func (b Broadcast) emit(e *encoder, size int) (sockets int) {
+	n := b.namespace
+	var batch *engineio.Batch
+	if size >= batchFrom {
+		batch = n.server.engine.NewBatch()
+		defer batch.Flush()
+	}
 	var frames [2]*engineio.Frame // by revision
 	n.registry.each(b.selection, func(s *Socket) {
 		f := &frames[s.conn.revision-4]
 		if *f == nil {
 			*f = e.frame(s.conn.revision, packetEvent, n.name, noAck)
 		}
-		if s.deliver(*f) {
+		if s.deliver(*f, batch) {
 			sockets++
 		}
 	})
-	return sockets, nil
+	return sockets
 }
 
 // Sockets returns the sockets that are addressed when the iteration starts.

@@ -40,8 +40,14 @@ func (s *Socket) Hold() {
 		s.mu.Unlock()
 		return
 	}
-	s.held.CompareAndSwap(nil, new(held))
 	connected := s.state == stateConnected
+	c := &s.namespace.caster
+	c.mu.Lock()
+	if connected {
+		c.settle(s)
+	}
+	s.held.CompareAndSwap(nil, new(held))
+	c.mu.Unlock()
 	s.mu.Unlock()
 	if !connected {
 		return // broadcasts cannot reach it yet
@@ -73,10 +79,14 @@ func (s *Socket) Release() {
 	s.held.Store(nil)
 }
 
-// deliver queues the frame of a broadcast, or keeps it if the socket is held.
-func (s *Socket) deliver(f *engineio.Frame) bool {
+// deliver queues the frame of a broadcast, or keeps it if the socket is held. With
+// a batch it is one of many that go out together.
+func (s *Socket) deliver(f *engineio.Frame, b *engineio.Batch) bool {
 	if h := s.held.Load(); h != nil {
 		return s.keep(h, f)
+	}
+	if b != nil {
+		return b.Send(s.conn.session, f)
 	}
 	return s.conn.session.Send(f)
 }

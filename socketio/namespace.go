@@ -21,10 +21,18 @@ type Namespace struct {
 	users    atomic.Int64
 	count    atomic.Int64
 	registry *registry
+	caster   caster
 }
 
 func newNamespace(server *Server, name string, handlers *Handlers) *Namespace {
-	return &Namespace{Handlers: handlers, server: server, name: name, registry: newRegistry()}
+	r := newRegistry()
+	return &Namespace{
+		Handlers: handlers,
+		server:   server,
+		name:     name,
+		registry: r,
+		caster:   caster{registry: r, threshold: castFrom, chunk: castChunk},
+	}
 }
 
 // Name returns the name, "/" or "/something".
@@ -50,6 +58,11 @@ func (n *Namespace) Except(rooms ...string) Broadcast { return n.broadcast().Exc
 func (n *Namespace) Emit(event string, args ...any) (sockets int, err error) {
 	return n.broadcast().Emit(event, args...)
 }
+
+// Pace waits while sixteen broadcasts to large rooms or more are on their way to
+// the queues of the sockets. That depends on the processor alone and on no client. Whoever
+// sends many of them calls it after each.
+func (n *Namespace) Pace() { n.caster.pace() }
 
 // Sockets returns the sockets that are connected when the iteration starts.
 func (n *Namespace) Sockets() iter.Seq[*Socket] { return n.broadcast().Sockets() }

@@ -160,6 +160,30 @@ func (r *registry) leave(name string, s *Socket) {
 	}
 }
 
+// list appends up to max sockets of a room to into, from index i of its list down,
+// and returns the next index, which is negative at the end.
+func (r *registry) list(name string, i, max int, into []*Socket) ([]*Socket, int) {
+	sh := r.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	rm := sh.rooms[name]
+	if rm == nil {
+		return into, -1
+	}
+	for i = min(i, len(rm.sockets)-1); i >= 0 && len(into) < max; i-- {
+		into = append(into, rm.sockets[i])
+	}
+	return into, i
+}
+
+// has reports whether s is in a room.
+func (r *registry) has(name string, s *Socket) bool {
+	sh := r.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.has(name, s)
+}
+
 // settle waits for the broadcasts to a room that are under way. Those that start
 // later see what happened before the call.
 func (r *registry) settle(name string) {
@@ -318,13 +342,29 @@ func (r *registry) inAny(rooms []string, s *Socket) bool {
 	return false
 }
 
-// occupied reports whether a selection may have sockets. It locks one shard at
-// a time, and errs only on the side of true.
-func (r *registry) occupied(sel selection) bool {
+// sizeOf returns about how many sockets a selection has, and 0 only if it has
+// none: those in several rooms count several times, and those that are excepted too. It locks
+// one shard at a time.
+func (r *registry) sizeOf(sel selection) (n int) {
 	for _, name := range sel.rooms {
-		if r.size(name) > 0 {
-			return true
-		}
+		n += r.size(name)
 	}
-	return len(sel.rooms) == 0
+	if len(sel.rooms) > 0 {
+		return n
+	}
+	for i := range r.shards {
+		sh := &r.shards[i]
+		sh.mu.RLock()
+		n += len(sh.sockets)
+		sh.mu.RUnlock()
+	}
+	return n
+}
+
+// oneRoom returns the room of a selection that consists of nothing else.
+func (sel selection) oneRoom() (name string, ok bool) {
+	if len(sel.rooms) != 1 || len(sel.except) > 0 || sel.self != nil {
+		return "", false
+	}
+	return sel.rooms[0], true
 }

@@ -27,6 +27,7 @@ type Socket struct {
 	held      atomic.Pointer[held] // nil unless Hold
 	id        string
 	auth      string
+	told      uint64 // the last cast that it need not be told; guarded by caster.mu
 
 	mu        sync.Mutex
 	state     socketState
@@ -116,6 +117,10 @@ func (s *Socket) connect() (connected, taken bool) {
 	}
 	s.state, s.pid = stateConnected, nil
 	s.namespace.count.Add(1)
+	c := &s.namespace.caster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.told = c.latest
 	s.namespace.registry.add(s)
 	for i, room := range s.rooms {
 		s.rooms[i] = s.namespace.registry.join(room, s)
@@ -168,6 +173,12 @@ func (s *Socket) Join(rooms ...string) error {
 	if s.state == stateClosed {
 		return ErrNotConnected
 	}
+	if s.state == stateConnected {
+		c := &s.namespace.caster
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.settle(s)
+	}
 	for _, room := range rooms {
 		if s.in(room) {
 			continue
@@ -190,6 +201,10 @@ func (s *Socket) Leave(rooms ...string) {
 	if s.state == stateClosed {
 		return
 	}
+	c := &s.namespace.caster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle(s)
 	for _, room := range rooms {
 		if i := slices.Index(s.rooms, room); i >= 0 {
 			s.rooms = slices.Delete(s.rooms, i, i+1)
@@ -244,6 +259,7 @@ func (s *Socket) Emit(event string, args ...any) error {
 }
 
 func (s *Socket) send(e *encoder, typ packetType, id int64) error {
+	s.namespace.caster.precede(s)
 	if !s.conn.session.Send(e.frame(s.conn.revision, typ, s.namespace.name, id)) {
 		return ErrNotConnected
 	}
@@ -256,6 +272,7 @@ func (s *Socket) send(e *encoder, typ packetType, id int64) error {
 // handler that runs at the moment, if any, has returned.
 func (s *Socket) Disconnect(closeTransport bool) {
 	c := s.conn
+	s.namespace.caster.precede(s)
 	if closeTransport {
 		c.disconnectAll()
 		return

@@ -15,6 +15,8 @@ type nobodyThere struct{}
 
 func (nobodyThere) Emit(belfry.Envelope) (pages int) { return 0 }
 
+func (nobodyThere) Pace() {}
+
 // A message to a user who has no page open waits in the inbox.
 func Example() {
 	ctx := context.Background()

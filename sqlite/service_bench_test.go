@@ -12,6 +12,8 @@ import (
 // A countingEmitter is an emitter whose envelopes all reach one page.
 type countingEmitter struct{ events atomic.Int64 }
 
+func (*countingEmitter) Pace() {}
+
 func (e *countingEmitter) Emit(belfry.Envelope) (pages int) {
 	e.events.Add(1)
 	return 1
