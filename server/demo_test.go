@@ -95,7 +95,7 @@ func TestTasksThatTheDemoRefuses(t *testing.T) {
 
 func TestTheDemoGoesOnWhenThePushPortIsDown(t *testing.T) {
 	f, config := startDemo(t)
-	if err := f.private.Close(); err != nil {
+	if err := f.private.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := f.createTask("t", config.Users[1].UID, config.Users[0].Token); status != 200 || body != `{"activity":"fail","message":"fail"}` {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,23 +20,34 @@ import (
 // maxPushBody bounds the body of a push and the query of its URL, in bytes.
 const maxPushBody = 1 << 20
 
-// fields are those of a push, by name. Lists have several values; of any other
-// field the last value counts, as in PHP.
-type fields map[string][]string
+// fields are those of a push, in the order in which they came. Lists have several
+// values of one name; of any other field the last value counts, as in PHP.
+type fields []field
+
+type field struct{ name, value string }
 
 // get returns the value of a field, or "".
 func (f fields) get(name string) string {
-	if values := f[name]; len(values) > 0 {
-		return values[len(values)-1]
+	for i := len(f) - 1; i >= 0; i-- {
+		if f[i].name == name {
+			return f[i].value
+		}
 	}
 	return ""
+}
+
+func (f fields) has(name string) bool {
+	return slices.ContainsFunc(f, func(other field) bool { return other.name == name })
 }
 
 // list returns all values of a field, also those joined by commas.
 func (f fields) list(name string) []string {
 	var all []string
-	for _, value := range f[name] {
-		for part := range strings.SplitSeq(value, ",") {
+	for _, one := range f {
+		if one.name != name {
+			continue
+		}
+		for part := range strings.SplitSeq(one.value, ",") {
 			if part = strings.TrimSpace(part); part != "" {
 				all = append(all, part)
 			}
@@ -47,12 +59,12 @@ func (f fields) list(name string) []string {
 // extra returns the fields under extra[...].
 func (f fields) extra() map[string]string {
 	var extra map[string]string
-	for name := range f {
-		if key, ok := strings.CutPrefix(name, "extra["); ok && strings.HasSuffix(key, "]") {
+	for _, one := range f {
+		if key, ok := strings.CutPrefix(one.name, "extra["); ok && strings.HasSuffix(key, "]") {
 			if extra == nil {
 				extra = make(map[string]string)
 			}
-			extra[strings.TrimSuffix(key, "]")] = f.get(name)
+			extra[strings.TrimSuffix(key, "]")] = one.value
 		}
 	}
 	return extra
@@ -60,23 +72,23 @@ func (f fields) extra() map[string]string {
 
 // readFields merges the fields of the query and of the body, which is a form,
 // multipart or JSON. A field of the body replaces one of the query.
-func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
-	if len(r.URL.RawQuery) > maxPushBody {
+func readFields(query, contentType string, body io.Reader) (fields, error) {
+	if len(query) > maxPushBody {
 		return nil, belfry.Errorf(belfry.ErrInvalid, "the query is larger than %d bytes", maxPushBody)
 	}
-	all, err := formFields(r.URL.RawQuery)
+	inQuery, err := formFields(query)
 	if err != nil {
 		return nil, &belfry.Error{Code: belfry.ErrInvalid, Message: "the query is malformed", Err: err}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxPushBody)
-	body, err := bodyFields(r)
+	inBody, err := bodyFields(contentType, body)
 	if err != nil {
 		return nil, bodyError(err)
 	}
-	for name, values := range body {
-		all[name] = values
+	inQuery = slices.DeleteFunc(inQuery, func(f field) bool { return inBody.has(f.name) })
+	if len(inQuery) == 0 {
+		return inBody, nil
 	}
-	return all, nil
+	return append(inQuery, inBody...), nil
 }
 
 func bodyError(err error) error {
@@ -89,38 +101,52 @@ func bodyError(err error) error {
 	return &belfry.Error{Code: belfry.ErrInvalid, Message: "the body is malformed", Err: err}
 }
 
-func bodyFields(r *http.Request) (fields, error) {
-	contentType := r.Header.Get("Content-Type")
-	media, params, err := mime.ParseMediaType(contentType)
-	if err != nil && contentType != "" {
-		return nil, belfry.Errorf(belfry.ErrInvalid, "the Content-Type is malformed")
+func bodyFields(contentType string, body io.Reader) (fields, error) {
+	media, params := contentType, map[string]string(nil)
+	if media != mediaForm { // what nearly all send
+		var err error
+		if media, params, err = mime.ParseMediaType(contentType); err != nil && contentType != "" {
+			return nil, belfry.Errorf(belfry.ErrInvalid, "the Content-Type is malformed")
+		}
 	}
 	if media == "multipart/form-data" {
-		return multipartFields(multipart.NewReader(r.Body, params["boundary"]))
+		return multipartFields(multipart.NewReader(body, params["boundary"]))
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil || len(body) == 0 {
+	all, err := io.ReadAll(body)
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	switch media {
-	case "application/x-www-form-urlencoded", "":
-		return formFields(string(body))
+	case mediaForm, "":
+		return formFields(string(all))
 	case "application/json":
-		return jsonFields(body)
+		return jsonFields(all)
 	}
 	return nil, belfry.Errorf(belfry.ErrInvalid, "the Content-Type must be a form, multipart/form-data or application/json")
 }
 
+const mediaForm = "application/x-www-form-urlencoded"
+
+// formFields reads a form (WHATWG URL Standard, "application/x-www-form-urlencoded
+// parsing"). As in PHP, only & separates fields; what curl -d sends is often not escaped.
 func formFields(encoded string) (fields, error) {
-	// PHP separates fields by & alone; what curl -d sends is often not escaped.
-	values, err := url.ParseQuery(strings.ReplaceAll(encoded, ";", "%3B"))
-	if err != nil {
-		return nil, err
+	if encoded == "" {
+		return nil, nil
 	}
-	all := make(fields, len(values))
-	for name, v := range values {
-		name = listName(name)
-		all[name] = append(all[name], v...)
+	all := make(fields, 0, 1+strings.Count(encoded, "&"))
+	for part := range strings.SplitSeq(encoded, "&") {
+		if part == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(part, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return nil, err
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			return nil, err
+		}
+		all = append(all, field{listName(name), value})
 	}
 	return all, nil
 }
@@ -138,7 +164,7 @@ func listName(name string) string {
 var phpIndex = regexp.MustCompile(`^[0-9]*\]$`)
 
 func multipartFields(parts *multipart.Reader) (fields, error) {
-	all := fields{}
+	var all fields
 	for {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
@@ -154,8 +180,7 @@ func multipartFields(parts *multipart.Reader) (fields, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := listName(part.FormName())
-		all[name] = append(all[name], string(value))
+		all = append(all, field{listName(part.FormName()), string(value)})
 	}
 }
 
@@ -195,15 +220,15 @@ func jsonFields(body []byte) (fields, error) {
 	return all, nil
 }
 
-func (f fields) addJSON(name string, value any) error {
+func (f *fields) addJSON(name string, value any) error {
 	switch v := value.(type) {
 	case nil:
 	case string:
-		f[name] = append(f[name], v)
+		*f = append(*f, field{name, v})
 	case json.Number:
-		f[name] = append(f[name], v.String())
+		*f = append(*f, field{name, v.String()})
 	case bool:
-		f[name] = append(f[name], map[bool]string{true: "1", false: "0"}[v])
+		*f = append(*f, field{name, map[bool]string{true: "1", false: "0"}[v]})
 	case []any:
 		for _, element := range v {
 			if _, list := element.([]any); list {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"belfry"
+	"belfry/internal/plainhttp"
 )
 
 // A pushHandler is the push endpoint of the article: POST or GET, fields from
@@ -31,20 +33,61 @@ const (
 // errorHeader carries the reason of a refusal.
 const errorHeader = "X-Belfry-Error"
 
+// ServeHTTP implements [http.Handler].
 func (h *pushHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Type", pushContentType)
 	w.Header().Set("Cache-Control", "no-store")
-	receipt, err := h.push(w, r)
-	answer := pushOffline
-	switch {
-	case err != nil:
-		logFailure(r.Context(), h.log, "push refused", err, "address", r.RemoteAddr)
-		w.Header().Set(errorHeader, headerText(belfry.ErrorMessage(err)))
-		answer = pushFail
-	case receipt.Pages > 0:
-		answer = pushOK
+	call := pushCall{from: backendOf(r), address: r.RemoteAddr}
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		call.err = belfry.Errorf(belfry.ErrInvalid, "push with POST or GET")
+	} else {
+		body := http.MaxBytesReader(w, r.Body, maxPushBody)
+		call.fields, call.err = readFields(r.URL.RawQuery, r.Header.Get("Content-Type"), body)
+	}
+	answer, reason := h.answer(r.Context(), call)
+	if reason != "" {
+		w.Header().Set(errorHeader, reason)
 	}
 	w.Write([]byte(answer))
+}
+
+const pushContentType = "text/plain; charset=utf-8"
+
+// servePlain is ServeHTTP for most requests.
+func (h *pushHandler) servePlain(w *plainhttp.Response, r *plainhttp.Request) {
+	w.Header("Cache-Control", "no-store")
+	w.Header("Content-Type", pushContentType)
+	call := pushCall{address: r.RemoteAddr, from: backend{
+		authorization: string(r.Authorization),
+		here:          func() bool { return isLoopback(r.RemoteAddr) && namesThisMachine(string(r.Host)) },
+	}}
+	call.fields, call.err = readFields(string(r.Query), string(r.ContentType), bytes.NewReader(r.Body))
+	answer, reason := h.answer(context.Background(), call)
+	if reason != "" {
+		w.Header(errorHeader, reason)
+	}
+	w.Body(answer)
+}
+
+// A pushCall is one call of the endpoint, however it came.
+type pushCall struct {
+	from    backend
+	address string
+	fields  fields
+	err     error // why the fields could not be read
+}
+
+// answer returns the word that answers a call, and why it was refused.
+func (h *pushHandler) answer(ctx context.Context, c pushCall) (answer, reason string) {
+	receipt, err := h.push(ctx, c)
+	switch {
+	case err != nil:
+		logFailure(ctx, h.log, "push refused", err, "address", c.address)
+		return pushFail, headerText(belfry.ErrorMessage(err))
+	case receipt.Pages > 0:
+		return pushOK, ""
+	}
+	return pushOffline, ""
 }
 
 // headerText makes a message fit for a header.
@@ -57,15 +100,12 @@ func headerText(s string) string {
 	}, s)
 }
 
-func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Receipt, error) {
-	if r.Method != http.MethodPost && r.Method != http.MethodGet {
-		return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "push with POST or GET")
+func (h *pushHandler) push(ctx context.Context, c pushCall) (belfry.Receipt, error) {
+	if c.err != nil {
+		return belfry.Receipt{}, c.err
 	}
-	f, err := readFields(w, r)
-	if err != nil {
-		return belfry.Receipt{}, err
-	}
-	if err := h.keys.authorize(r, f.get("token")); err != nil {
+	f := c.fields
+	if err := h.keys.authorize(c.from, f.get("token")); err != nil {
 		return belfry.Receipt{}, err
 	}
 	store, err := storeField(f)
@@ -74,11 +114,11 @@ func (h *pushHandler) push(w http.ResponseWriter, r *http.Request) (belfry.Recei
 	}
 	switch action := f.get("action"); {
 	case action == "message":
-		return h.message(r.Context(), f, store)
+		return h.message(ctx, f, store)
 	case action == "dynamic":
-		return h.activity(r.Context(), f, store)
+		return h.activity(ctx, f, store)
 	case action == "" && f.get("type") == "publish":
-		return h.publish(r.Context(), f, store)
+		return h.publish(ctx, f, store)
 	}
 	return belfry.Receipt{}, belfry.Errorf(belfry.ErrInvalid, "action must be message or dynamic, or type must be publish")
 }

@@ -130,7 +130,7 @@ func (a *rest) forBackends(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if !isDocument(r.URL.Path) {
-			if err := a.keys.authorize(r, ""); err != nil {
+			if err := a.keys.authorize(backendOf(r), ""); err != nil {
 				a.refuse(w, r, err)
 				return
 			}
@@ -160,7 +160,7 @@ func (a *rest) forPages(next http.Handler) http.Handler {
 			defer conn.SetWriteDeadline(time.Time{}) // the connection may carry a long poll next
 		}
 		if !isDocument(r.URL.Path) {
-			token, shown := bearer(r)
+			token, shown := bearer(r.Header.Get("Authorization"))
 			if !shown {
 				a.refuse(w, r, belfry.Errorf(belfry.ErrUnauthorized, "the token is missing: send it as Authorization: Bearer"))
 				return

@@ -14,6 +14,7 @@ import (
 	"belfry"
 	"belfry/auth"
 	"belfry/engineio"
+	"belfry/internal/plainhttp"
 	"belfry/socketio"
 )
 
@@ -134,9 +135,10 @@ type Server struct {
 	demo     *demo // nil unless Options.Demo
 	stopping atomic.Bool
 
-	public, private *http.Server
-	listeners       []net.Listener // public, push
-	failed          chan error
+	public    *http.Server
+	private   *plainhttp.Server
+	listeners []net.Listener // public, push
+	failed    chan error
 }
 
 // New makes a server. It listens when started, and is to be stopped in either case. It fails
@@ -224,7 +226,7 @@ func (s *Server) Start() error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	s.private = &http.Server{
+	s.private = &plainhttp.Server{Serve: s.push.servePlain, Logger: s.log, Other: &http.Server{
 		Handler:           loggingPanics(s.log, s.pushRoutes()),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       pushTimeout,
@@ -232,10 +234,10 @@ func (s *Server) Start() error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxPushBody + maxQueryOver, // the article's callers put all fields into the query
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	for i, server := range []*http.Server{s.public, s.private} {
+	}}
+	for i, serve := range []func(net.Listener) error{s.public.Serve, s.private.Run} {
 		go func() {
-			if err := server.Serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
 				s.failed <- fmt.Errorf("server: %w", err)
 			}
 		}()
@@ -262,9 +264,20 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // store is its owner's to close, afterwards.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
-	err := shutdown(ctx, s.private)
+	var err error
+	if s.private != nil { // Start has not failed
+		err = shutdown(ctx, s.private.Shutdown)
+	}
 	err = errors.Join(err, s.sockets.Shutdown(ctx))
-	err = errors.Join(err, shutdown(ctx, s.public))
+	if s.public != nil {
+		err = errors.Join(err, shutdown(ctx, func(ctx context.Context) error {
+			err := s.public.Shutdown(ctx)
+			if err != nil {
+				s.public.Close()
+			}
+			return err
+		}))
+	}
 	if s.demo != nil {
 		s.demo.close()
 	}
@@ -280,17 +293,14 @@ func (s *Server) Stop(ctx context.Context) error {
 
 // shutdown ends a port. Requests that are not answered when half of the time is
 // over are cut off, so that one slow caller takes the time of nobody else.
-func shutdown(ctx context.Context, server *http.Server) error {
-	if server == nil { // Start has failed
-		return nil
-	}
+func shutdown(ctx context.Context, port func(context.Context) error) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("server: requests cut off: %w", err), server.Close())
+	if err := port(ctx); err != nil {
+		return fmt.Errorf("server: requests cut off: %w", err)
 	}
 	return nil
 }
