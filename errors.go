@@ -62,8 +62,8 @@ func invalidField(field, format string, args ...any) *Error {
 func allInvalid(errs ...error) error {
 	var all *Error
 	for _, err := range errs {
-		var e *Error
-		if !errors.As(err, &e) {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
 			continue
 		}
 		if all == nil {
@@ -92,13 +92,13 @@ func ErrorFields(err error) []FieldError {
 // [ErrUnavailable] for a context that has ended, [ErrInternal] for any other
 // error and "" for nil.
 func ErrorCode(err error) Code {
-	var e *Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return ""
-	case errors.As(err, &e):
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
-	case contextEnded(err):
+	}
+	if contextEnded(err) {
 		return ErrUnavailable
 	}
 	return ErrInternal

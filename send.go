@@ -122,7 +122,9 @@ func (s *Service) send(ctx context.Context, parcels []*parcel, fulfils []ID, kee
 		s.agenda.rouse()
 	}
 	s.noteScheduled(entries.Scheduled)
-	s.publishParcels(ctx, f, stored, &entries, replaced)
+	if len(stored) > 0 {
+		s.publishParcels(ctx, f, stored, &entries, replaced)
+	}
 	for _, p := range transient {
 		s.publishTransient(ctx, p)
 	}

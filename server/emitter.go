@@ -39,6 +39,9 @@ func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 			pages += disconnect(to)
 			continue
 		}
+		if !to.Occupied() {
+			continue
+		}
 		n, err := to.Emit(env.Event, eventArgs(env.Args, env.Cursor, f, e.zone)...)
 		if err != nil {
 			// The arguments are belfry's own: that they do not encode is a fault of it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"belfry"
+	"belfry/socketio"
 )
 
 // dateLayout is how a date looks to pages, in the configured zone.
@@ -119,57 +120,53 @@ type messageEvent struct {
 	stateless bool
 }
 
-// messageFields are what pages get of a message. Those from Category on are
+var _ socketio.Appender = messageEvent{}
+
+// AppendJSON implements [socketio.Appender]. The members from category on are
 // belfry's own; times among them are RFC 3339.
-type messageFields struct {
-	MessageID   belfry.ID          `json:"messageID"`
-	SenderID    string             `json:"senderID"`
-	Sender      string             `json:"sender"`
-	ReceiverID  string             `json:"receiverID"`
-	CompanyID   string             `json:"companyID"`
-	Portrait    string             `json:"portrait"`
-	Title       string             `json:"title"`
-	Content     string             `json:"content"`
-	URL         string             `json:"url"`
-	Date        string             `json:"date"`
-	TypeID      belfry.MessageType `json:"typeID"`
-	IsRead      *int               `json:"isRead,omitempty"`
-	Category    string             `json:"category,omitempty"`
-	CollapseKey string             `json:"collapseKey,omitempty"`
-	ExpiresAt   time.Time          `json:"expiresAt,omitzero"`
-	IsArchived  int                `json:"isArchived,omitempty"`
-	Data        json.RawMessage    `json:"data,omitempty"`
-	Extra       map[string]string  `json:"extra,omitempty"`
-	Counts      *belfry.Counts     `json:"counts,omitempty"`
+func (e messageEvent) AppendJSON(b []byte) ([]byte, error) {
+	m, f := e.message, e.format
+	if m.Bare {
+		return socketio.AppendString(b, f.text(m.Content)), nil
+	}
+	o := object{b: b}
+	o.id("messageID", m.ID)
+	o.text("senderID", f.text(m.SenderID))
+	o.text("sender", f.text(m.Sender))
+	o.text("receiverID", f.text(string(m.Receiver)))
+	o.text("companyID", f.text(string(m.Company)))
+	o.text("portrait", f.url(m.Portrait))
+	o.text("title", f.text(m.Title))
+	o.text("content", f.text(m.Content))
+	o.text("url", f.url(m.URL))
+	o.date("date", m.Date.In(e.zone))
+	o.number("typeID", int(m.Type))
+	if !e.stateless {
+		o.number("isRead", flag(m.IsRead))
+	}
+	o.textIf("category", f.text(m.Category))
+	o.textIf("collapseKey", f.text(m.CollapseKey))
+	if !m.Expires.IsZero() {
+		o.any("expiresAt", m.Expires.UTC())
+	}
+	if !e.stateless && m.IsArchived {
+		o.number("isArchived", 1)
+	}
+	if len(m.Data) > 0 {
+		data, err := f.json(m.Data)
+		o.raw("data", data, err)
+	}
+	if len(m.Extra) > 0 {
+		o.any("extra", f.extra(m.Extra))
+	}
+	if e.counts != nil {
+		o.counts("counts", e.counts)
+	}
+	return o.close(), o.err
 }
 
 // MarshalJSON implements [json.Marshaler].
-func (e messageEvent) MarshalJSON() ([]byte, error) {
-	m, f := e.message, e.format
-	if m.Bare {
-		return marshal(f.text(m.Content))
-	}
-	data, err := f.json(m.Data)
-	if err != nil {
-		return nil, err
-	}
-	fields := messageFields{
-		MessageID: m.ID, SenderID: f.text(m.SenderID), Sender: f.text(m.Sender),
-		ReceiverID: f.text(string(m.Receiver)), CompanyID: f.text(string(m.Company)),
-		Portrait: f.url(m.Portrait), Title: f.text(m.Title), Content: f.text(m.Content), URL: f.url(m.URL),
-		Date: m.Date.In(e.zone).Format(dateLayout), TypeID: m.Type,
-		Category: f.text(m.Category), CollapseKey: f.text(m.CollapseKey), ExpiresAt: m.Expires.UTC(),
-		Data: data, Extra: f.extra(m.Extra), Counts: e.counts,
-	}
-	if m.Expires.IsZero() {
-		fields.ExpiresAt = time.Time{}
-	}
-	if !e.stateless {
-		read := flag(m.IsRead)
-		fields.IsRead, fields.IsArchived = &read, flag(m.IsArchived)
-	}
-	return marshal(fields)
-}
+func (e messageEvent) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil) }
 
 // flag is how a bool looks to pages.
 func flag(b bool) int {
@@ -186,34 +183,39 @@ type activityEvent struct {
 	zone     *time.Location
 }
 
-// MarshalJSON implements [json.Marshaler].
-func (e activityEvent) MarshalJSON() ([]byte, error) {
+var _ socketio.Appender = activityEvent{}
+
+// AppendJSON implements [socketio.Appender].
+func (e activityEvent) AppendJSON(b []byte) ([]byte, error) {
 	a, f := e.activity, e.format
-	changes, err := f.changes(a.Changes)
-	if err != nil {
-		return nil, err
+	o := object{b: b}
+	o.id("activityID", a.ID)
+	o.text("operatorID", f.text(a.OperatorID))
+	o.text("operator", f.text(a.Operator))
+	o.text("companyID", f.text(string(a.Company)))
+	o.text("receiver", f.text(a.Receiver))
+	o.text("portrait", f.url(a.Portrait))
+	o.text("title", f.text(a.Title))
+	o.text("content", f.text(a.Content))
+	o.text("url", f.url(a.URL))
+	o.date("date", a.Date.In(e.zone))
+	o.number("objectType", int(a.ObjectType))
+	o.text("objectID", f.text(a.ObjectID))
+	if len(a.Changes) > 0 {
+		changes, err := f.changes(a.Changes)
+		if err != nil {
+			return b, err
+		}
+		o.any("changes", changes)
 	}
-	return marshal(struct {
-		ActivityID belfry.ID            `json:"activityID"`
-		OperatorID string               `json:"operatorID"`
-		Operator   string               `json:"operator"`
-		CompanyID  string               `json:"companyID"`
-		Receiver   string               `json:"receiver"`
-		Portrait   string               `json:"portrait"`
-		Title      string               `json:"title"`
-		Content    string               `json:"content"`
-		URL        string               `json:"url"`
-		Date       string               `json:"date"`
-		ObjectType belfry.ObjectType    `json:"objectType"`
-		ObjectID   string               `json:"objectID"`
-		Changes    []belfry.FieldChange `json:"changes,omitempty"`
-		Extra      map[string]string    `json:"extra,omitempty"`
-	}{
-		a.ID, f.text(a.OperatorID), f.text(a.Operator), f.text(string(a.Company)), f.text(a.Receiver),
-		f.url(a.Portrait), f.text(a.Title), f.text(a.Content), f.url(a.URL),
-		a.Date.In(e.zone).Format(dateLayout), a.ObjectType, f.text(a.ObjectID), changes, f.extra(a.Extra),
-	})
+	if len(a.Extra) > 0 {
+		o.any("extra", f.extra(a.Extra))
+	}
+	return o.close(), o.err
 }
+
+// MarshalJSON implements [json.Marshaler].
+func (e activityEvent) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil) }
 
 func (f format) changes(changes []belfry.FieldChange) ([]belfry.FieldChange, error) {
 	if f == formatText || len(changes) == 0 {

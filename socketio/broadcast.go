@@ -29,6 +29,10 @@ func (b Broadcast) Except(rooms ...string) Broadcast {
 	return b
 }
 
+// Occupied reports whether there may be sockets that are addressed. It is cheap, and errs
+// only on the side of true.
+func (b Broadcast) Occupied() bool { return b.namespace.registry.sizeOf(b.selection) > 0 }
+
 // Emit sends an event and returns for how many sockets it was queued, or kept
 // where they are held; see [Socket.Hold]. Where a single room with many sockets is addressed, that is
 // the size of the room, and the event is on its way to them when Emit returns, ahead of

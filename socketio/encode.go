@@ -70,7 +70,7 @@ func (e *encoder) event(name string, args []any) error {
 	if isReserved(name) {
 		return fmt.Errorf("%w: %q", ErrReservedEvent, name)
 	}
-	e.payload = appendString(append(e.payload, '['), name)
+	e.payload = AppendString(append(e.payload, '['), name)
 	return e.args(args, true)
 }
 
@@ -119,7 +119,7 @@ func (e *encoder) value(v any, depth int) error {
 	case nil:
 		e.payload = append(e.payload, "null"...)
 	case string:
-		e.payload = appendString(e.payload, v)
+		e.payload = AppendString(e.payload, v)
 	case bool:
 		if v {
 			e.payload = append(e.payload, "true"...)
@@ -138,6 +138,8 @@ func (e *encoder) value(v any, depth int) error {
 		e.attach(v)
 	case json.RawMessage:
 		return e.raw(v)
+	case Appender:
+		return e.append(v)
 	case []any:
 		return e.list(v, depth)
 	case map[string]any:
@@ -149,6 +151,20 @@ func (e *encoder) value(v any, depth int) error {
 		e.payload = e.payload[:len(e.payload)-1] // the newline
 	}
 	return nil
+}
+
+// An Appender is a value that writes itself: AppendJSON appends it to b as JSON,
+// which is not checked. It saves what encoding/json takes for a value that is sent very often.
+type Appender interface {
+	AppendJSON(b []byte) ([]byte, error)
+}
+
+func (e *encoder) append(v Appender) error {
+	b, err := v.AppendJSON(e.payload)
+	if err == nil {
+		e.payload = b
+	}
+	return err
 }
 
 func (e *encoder) raw(v json.RawMessage) error {
@@ -192,7 +208,7 @@ func (e *encoder) object(v map[string]any, depth int) error {
 		if i > 0 {
 			e.payload = append(e.payload, ',')
 		}
-		e.payload = append(appendString(e.payload, name), ':')
+		e.payload = append(AppendString(e.payload, name), ':')
 		if err := e.value(v[name], depth-1); err != nil {
 			return err
 		}

@@ -289,9 +289,9 @@ func parseIndex(b []byte) int {
 	return n
 }
 
-// appendString appends s as a JSON string, escaped as JSON.stringify does.
+// AppendString appends s as a JSON string, escaped as JSON.stringify does.
 // Bytes that are not UTF-8 become U+FFFD.
-func appendString(b []byte, s string) []byte {
+func AppendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {

@@ -134,9 +134,9 @@ func (s *Socket) answer() []byte {
 	if s.conn.revision < 5 {
 		return nil
 	}
-	b := appendString([]byte(`{"sid":`), s.id)
+	b := AppendString([]byte(`{"sid":`), s.id)
 	if s.pid != nil {
-		b = appendString(append(b, `,"pid":`...), *s.pid)
+		b = AppendString(append(b, `,"pid":`...), *s.pid)
 	}
 	return append(b, '}')
 }
