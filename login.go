@@ -21,6 +21,8 @@ type LoginOptions struct {
 	// Issued is when the token was issued that the page has shown, or zero if
 	// it does not say. [Service.Revoke] makes older ones void.
 	Issued time.Time
+	// Checked says that [Service.CheckToken] has just been asked.
+	Checked bool
 	// Trusted says that the page did not log in by a token, so that none can be void.
 	Trusted bool
 	// Greet, where set, is called once with the welcome of a page that is let in, when the page has been sent
@@ -52,8 +54,10 @@ type Welcome struct {
 // no room and its user not online, or no longer than for the grace period. Otherwise Logout must follow when the page is gone. A page logs in once; the
 // caller sees to that.
 func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOptions) (Welcome, error) {
-	if err := s.checkRevoked(ctx, who.User, o); err != nil {
-		return Welcome{}, err
+	if !o.Checked {
+		if err := s.checkRevoked(ctx, who.User, o); err != nil {
+			return Welcome{}, err
+		}
 	}
 	if err := s.logins.enter(ctx, string(who.User)); err != nil {
 		return Welcome{}, err
@@ -160,7 +164,7 @@ func (s *Service) enrol(ctx context.Context, who Identity) error {
 	}
 	var at ID
 	s.line.at(func(place ID) { at = place })
-	return s.store.AddMembers(ctx, who.Company, []UserID{who.User}, at)
+	return s.store.Enrol(ctx, who, at)
 }
 
 // showOnline sends the page the number of online users, which it returns. The

@@ -195,6 +195,11 @@ type MemberStore interface {
 	// already stays one since the lower of both places. They have heard everything up to since.
 	AddMembers(ctx context.Context, company CompanyID, users []UserID, since ID) error
 
+	// Enrol is AddMembers for one user who has come by himself, and need not wait: whoever sees
+	// what is stored after the call sees the member, too, and the member is durable no later than that. So a
+	// crash can only forget a member to whom nothing has happened.
+	Enrol(ctx context.Context, who Identity, since ID) error
+
 	// Member returns since when the identity is a member, or [ErrNotFound].
 	Member(ctx context.Context, who Identity) (since ID, err error)
 

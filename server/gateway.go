@@ -185,6 +185,7 @@ func (g *gateway) loginAtConnect(s *socketio.Socket) error {
 	l, err := g.check(arg, s.Handshake())
 	if err == nil && !l.options.Trusted { // here the client still learns why
 		err = g.service.CheckToken(ctx, l.who.User, l.options.Issued)
+		l.options.Checked = err == nil
 	}
 	if err != nil {
 		logFailure(ctx, g.log, "login refused", err, "address", s.Handshake().Address)

@@ -19,19 +19,40 @@ func (s *Store) AddMembers(ctx context.Context, company belfry.CompanyID, users 
 	if len(users) == 0 {
 		return nil
 	}
-	err := s.writer.do(ctx, len(users), func(b *batch) error {
-		added := int64(0)
-		for _, user := range users {
-			n, err := b.exec(sqlAddMember, string(user), string(company), since[:])
+	err := s.writer.do(ctx, len(users), func(b *batch) error { return b.addMembers(company, users, since) })
+	return portError(ctx, err)
+}
+
+func (b *batch) addMembers(company belfry.CompanyID, users []belfry.UserID, since belfry.ID) error {
+	added := int64(0)
+	for _, user := range users {
+		n, err := b.exec(sqlAddMember, string(user), string(company), since[:])
+		if err != nil {
+			return err
+		}
+		added += n
+	}
+	if added > 0 {
+		b.changed() // they may see notices now
+	}
+	return nil
+}
+
+// Enrol implements [belfry.MemberStore]. The writer takes writes in their order, so what is
+// stored later is in the same transaction or a later one.
+func (s *Store) Enrol(ctx context.Context, who belfry.Identity, since belfry.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	err := s.writer.enqueue(&write{
+		ctx:  context.WithoutCancel(ctx), // it is done even if the caller leaves
+		rows: 1,
+		run:  func(b *batch) error { return b.addMembers(who.Company, []belfry.UserID{who.User}, since) },
+		answer: func(err error) {
 			if err != nil {
-				return err
+				s.log.Warn("not recorded as a member; the next login does it", "user", who.User, "company", who.Company, "err", err)
 			}
-			added += n
-		}
-		if added > 0 {
-			b.changed() // they may see notices now
-		}
-		return nil
+		},
 	})
 	return portError(ctx, err)
 }

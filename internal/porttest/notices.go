@@ -2,6 +2,8 @@ package porttest
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 
 	"belfry"
@@ -15,6 +17,7 @@ var noticeTests = map[string]func(*testing.T, *fixture){
 	"a preference turns notices off, unless they are forced":  testNoticePreferences,
 	"notices wait for members until they have been heard":     testHeard,
 	"a member stays one since the lowest place":               testMembers,
+	"who enrols sees what is stored after it":                 testEnrol,
 	"a member who joins again has still heard only so much":   testMemberAgain,
 	"a notice is as long as a message, and costs its own row": testNoticeRows,
 }
@@ -202,6 +205,41 @@ func testMembers(t *testing.T, f *fixture) {
 	member(ann, middle)
 	add(belfry.ID{}, "3") // since ever
 	member(belfry.Identity{User: "3", Company: "acme"}, belfry.ID{})
+}
+
+// Who has enrolled sees every notice that is stored after it, however soon.
+func testEnrol(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	f.announce("acme", false) // which nobody sees who enrols later
+	since := f.place()
+	var want []belfry.ID
+	for i := range 50 {
+		who := belfry.Identity{User: belfry.UserID(fmt.Sprint("new", i)), Company: "acme"}
+		if err := f.Enrol(ctx, who, since); err != nil {
+			t.Fatal(err)
+		}
+		want = append([]belfry.ID{f.announce("acme", false)}, want...)
+		f.wantInbox(who, want...)
+		oldest := slices.Clone(want)
+		slices.Reverse(oldest)
+		f.wantWaiting(who, 100, oldest...)
+		if got, err := f.Member(ctx, who); err != nil || got != since {
+			t.Fatalf("a member since %v, %v; want %v", got, err, since)
+		}
+	}
+	// Who is one stays one since the lower place.
+	f.join(ann)
+	before, err := f.Member(ctx, ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Enrol(ctx, ann, f.place()); err != nil {
+		t.Fatal(err)
+	}
+	f.announce("other", false)
+	if now, err := f.Member(ctx, ann); err != nil || now != before {
+		t.Errorf("a member since %v, %v; want %v", now, err, before)
+	}
 }
 
 func testMemberAgain(t *testing.T, f *fixture) {

@@ -125,6 +125,7 @@ func testEndedContext(t *testing.T, f *fixture) {
 		"Since":           func() error { _, _, err := f.Since(ctx, ann, belfry.ID{}, id, 1); return err },
 		"Last":            func() error { _, err := f.Last(ctx); return err },
 		"AddMembers":      func() error { return f.AddMembers(ctx, "acme", []belfry.UserID{"1"}, id) },
+		"Enrol":           func() error { return f.Enrol(ctx, ann, id) },
 		"Cancel":          func() error { return f.Cancel(ctx, id) },
 		"SetPreferences":  func() error { return f.SetPreferences(ctx, "1", nil) },
 		"Revoke":          func() error { return f.Revoke(ctx, "1", start) },
