@@ -38,14 +38,14 @@ func (b *batch) addMembers(company belfry.CompanyID, users []belfry.UserID, sinc
 	return nil
 }
 
-// Enrol implements [belfry.MemberStore]. The writer takes writes in their order, so what is
-// stored later is in the same transaction or a later one.
+// Enrol implements [belfry.MemberStore]. What is stored later is in the same
+// transaction or a later one.
 func (s *Store) Enrol(ctx context.Context, who belfry.Identity, since belfry.ID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.writer.enqueue(&write{
-		ctx:  context.WithoutCancel(ctx), // it is done even if the caller leaves
+	err := s.writer.enqueueLazy(&write{
+		ctx:  context.Background(), // it is done even if the caller leaves
 		rows: 1,
 		run:  func(b *batch) error { return b.addMembers(who.Company, []belfry.UserID{who.User}, since) },
 		answer: func(err error) {

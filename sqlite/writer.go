@@ -13,8 +13,8 @@ const (
 	// maxBatch bounds the rows of one transaction, and with them how long the
 	// first of a batch waits for the last. A single write may have more.
 	maxBatch = 512
-	// flushAfter is how long deliveries wait for a batch to go with before they
-	// get one of their own.
+	// flushAfter is how long deliveries and lazy writes wait for a batch to go with
+	// before they get one of their own.
 	flushAfter = 500 * time.Millisecond
 )
 
@@ -39,6 +39,9 @@ type writer struct {
 	closed bool
 	queue  chan *write
 	idle   chan struct{} // closed when the goroutine has ended
+
+	lazyMu sync.Mutex
+	lazy   []*write // which wait for a batch to go with
 }
 
 func newWriter(ctx context.Context, path string, late *lateSet, log *slog.Logger) (*writer, error) {
@@ -99,6 +102,32 @@ func (w *writer) enqueue(op *write) error {
 	}
 }
 
+// enqueueLazy queues a write that goes with the next batch, or after half a second. Whatever is
+// queued after the call is not durable before it.
+func (w *writer) enqueueLazy(op *write) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return errClosed
+	}
+	w.lazyMu.Lock()
+	w.lazy = append(w.lazy, op)
+	full := len(w.lazy)%maxBatch == 0
+	w.lazyMu.Unlock()
+	if full {
+		w.queue <- &write{ctx: context.Background(), run: func(*batch) error { return nil }, answer: func(error) {}}
+	}
+	return nil
+}
+
+func (w *writer) takeLazy() []*write {
+	w.lazyMu.Lock()
+	defer w.lazyMu.Unlock()
+	ops := w.lazy
+	w.lazy = nil
+	return ops
+}
+
 // close finishes what is queued.
 func (w *writer) close() error {
 	w.mu.Lock()
@@ -126,6 +155,7 @@ func (w *writer) loop() {
 		select {
 		case op, ok := <-w.queue:
 			if !ok {
+				w.commit(w.takeLazy())
 				w.flushAll()
 				return
 			}
@@ -135,6 +165,7 @@ func (w *writer) loop() {
 				batch = append(batch, w.sweepGone())
 			}
 		}
+		batch = append(batch, w.takeLazy()...)
 		if op := w.late.write(maxBatch); op != nil {
 			batch = append(batch, op)
 		}
