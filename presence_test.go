@@ -186,6 +186,50 @@ func TestANumberThatAPageWasToldIsNeverLeftStanding(t *testing.T) {
 	})
 }
 
+// A large company rests for longer than the grace period. The first change is announced at once all
+// the same, and no page keeps a number that is no longer true.
+func TestALargeCompanyIsToldLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type told struct {
+			users int
+			at    time.Duration
+		}
+		var said []told
+		start := time.Now()
+		p := belfry.NewMemoryPresence(belfry.PresenceOptions{
+			Changed: func(c belfry.CompanyID, users int) {
+				if c == "acme" {
+					said = append(said, told{users, time.Since(start)})
+				}
+			},
+		})
+		defer p.Close()
+		ctx := context.Background()
+		x, y, z := belfry.Identity{User: "x", Company: "acme"}, belfry.Identity{User: "y", Company: "acme"}, belfry.Identity{User: "z", Company: "acme"}
+		const users = 20_000 // who are told every 4 s
+		for i := range users {
+			p.Join(ctx, belfry.Identity{User: belfry.UserID(fmt.Sprint(i)), Company: "acme"}, fmt.Sprint("p", i))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		said, start = nil, time.Now()
+		p.Join(ctx, x, "x") // announced at once
+		synctest.Wait()
+		time.Sleep(100 * time.Millisecond)
+		p.Join(ctx, y, "y")
+		p.Join(ctx, z, "z") // is told two more, and stays
+		p.Leave(ctx, y, "y")
+		p.Leave(ctx, x, "x") // their grace periods end before the company has rested
+		p.Join(ctx, belfry.Identity{User: "1", Company: "small"}, "s")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := []told{{users + 1, 0}, {users + 1, 4*time.Second + 200*time.Microsecond}}
+		if !slices.Equal(said, want) {
+			t.Errorf("announced %v, want %v", said, want)
+		}
+	})
+}
+
 func TestCloseAnnouncesWhatIsOutstanding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoll(t)
