@@ -108,6 +108,10 @@ type Page interface {
 	// Emit sends an event to this page alone. It never waits. It reports
 	// whether the page still takes events.
 	Emit(event string, cursor Cursor, args ...any) bool
+	// Pace waits, where much has been emitted that the page has not taken yet, until
+	// it has, for a bounded time: a page that does not is disconnected. It reports whether the page is
+	// there. Who emits much to one page at once calls it before each.
+	Pace() bool
 }
 
 // A MemoryBroker is the Broker of a single node.

@@ -123,6 +123,8 @@ func (p *page) Release() {
 	p.events, p.kept = append(p.events, p.kept...), nil
 }
 
+func (p *page) Pace() bool { return true }
+
 func (p *page) Emit(name string, cursor belfry.Cursor, args ...any) bool {
 	p.hub.mu.Lock()
 	defer p.hub.mu.Unlock()

@@ -195,7 +195,7 @@ func (s *Service) replay(ctx context.Context, who Identity, page Page, waiting [
 			break
 		}
 		if !s.mutes(preferences, m) {
-			if !page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &counts}) {
+			if !page.Pace() || !page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &counts}) {
 				break
 			}
 			n++
@@ -236,7 +236,7 @@ func (s *Service) catchUp(ctx context.Context, who Identity, page Page, missed [
 			cursor = Cursor{} // not all of this place yet
 		}
 		event, arg := e.event(&counts)
-		if !page.Emit(event, cursor, arg) {
+		if !page.Pace() || !page.Emit(event, cursor, arg) {
 			break
 		}
 		n++

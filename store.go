@@ -196,7 +196,7 @@ type MemberStore interface {
 	AddMembers(ctx context.Context, company CompanyID, users []UserID, since ID) error
 
 	// Enrol is AddMembers for one user who has come by himself, and need not wait: whoever sees
-	// what is stored after the call sees the member, too, and the member is durable no later than that. So a
+	// what is stored after the call sees the member, too, Member does at once, and the member is durable no later than that. So a
 	// crash can only forget a member to whom nothing has happened.
 	Enrol(ctx context.Context, who Identity, since ID) error
 

@@ -41,7 +41,11 @@ func (bookPage) Close() error  { return nil }
 // openBook makes a server with one flusher and n sessions whose open packets are
 // written; what is written from now on waits until the book is opened.
 func openBook(t *testing.T, n int) (*Server, []*Session, *book) {
-	engine := NewServer(slow, func(*Session) Receiver { return deaf{} })
+	return openBookWith(t, n, slow)
+}
+
+func openBookWith(t *testing.T, n int, o Options) (*Server, []*Session, *book) {
+	engine := NewServer(o, func(*Session) Receiver { return deaf{} })
 	engine.flushers = engine.flushers[:1]
 	opened := make(chan struct{})
 	close(opened)

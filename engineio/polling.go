@@ -107,6 +107,9 @@ func (s *Session) takeForPoll(p *poll) ([]*Frame, *requestError) {
 			frames = append(frames, s.queue.first)
 			s.queue.pop()
 		}
+		if s.queue.first == nil {
+			s.emptied()
+		}
 	}
 	if frames != nil && s.poll == p {
 		s.poll = nil

@@ -24,6 +24,7 @@ type Server struct {
 	wheel    *wheel
 	flushers []*flusher
 	poller   poller
+	paced    pacedSessions
 	next     atomic.Uint32 // the flusher of the next session
 	shards   [sessionShards]sessionShard
 	count    atomic.Int64

@@ -81,6 +81,7 @@ type Session struct {
 	turn    turn   // who has the queue, where a WebSocket connection carries the session
 	posting bool   // a POST is being read
 	probed  bool   // the probe has been probed: waiting GETs are released
+	paced   bool   // somebody waits until the queue is empty, see Pace
 	code    uint16 // the close code that a WebSocket peer will get
 	reason  Reason // why it is closing
 
@@ -208,6 +209,9 @@ func (s *Session) finish(reason Reason, code int, limit time.Duration) {
 // written is called by whoever has the queue when it is empty. It unlocks s.mu.
 func (s *Session) written() {
 	s.turn = 0
+	if s.queue.first == nil {
+		s.emptied()
+	}
 	closing, reason, code := s.state == stateClosing, s.reason, s.code
 	s.mu.Unlock()
 	if closing {
@@ -247,6 +251,7 @@ func (s *Session) endWith(reason Reason, code int) {
 	poll, link, probe := s.poll, s.link, s.probe
 	s.poll, s.probe = nil, nil
 	s.queue.clear()
+	s.emptied()
 	if poll != nil {
 		poll.last = frameClose
 		poll.signal()

@@ -73,11 +73,13 @@ func BenchmarkLogin(b *testing.B) {
 // A silentPage takes everything and shows nothing.
 type silentPage struct{}
 
-func (silentPage) ID() string                              { return "page" }
-func (silentPage) Join(...string)                          {}
-func (silentPage) Leave(...string)                         {}
-func (silentPage) Hold()                                   {}
-func (silentPage) Release()                                {}
+func (silentPage) ID() string      { return "page" }
+func (silentPage) Join(...string)  {}
+func (silentPage) Leave(...string) {}
+func (silentPage) Hold()           {}
+func (silentPage) Release()        {}
+func (silentPage) Pace() bool      { return true }
+
 func (silentPage) Emit(string, belfry.Cursor, ...any) bool { return true }
 
 // BenchmarkPlainPush is what a push that is not stored takes from the bytes of the

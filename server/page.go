@@ -71,6 +71,13 @@ func (p *page) Emit(event string, cursor belfry.Cursor, args ...any) bool {
 	return p.socket.Emit(event, eventArgs(args, cursor, p.format, p.zone)...) == nil
 }
 
+// paceTimeout is how long a page has to take what it has missed, each time that
+// half of what may be queued for it is.
+const paceTimeout = 10 * time.Second
+
+// Pace implements [belfry.Page].
+func (p *page) Pace() bool { return p.socket.Session().Pace(paceTimeout) }
+
 // setTopics replaces the globs of the topics that the page may join. It leaves those that only the
 // old ones list; what neither lists, the application has allowed.
 func (p *page) setTopics(topics []string) {

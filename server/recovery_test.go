@@ -189,3 +189,44 @@ func TestAConnectionThatGoesOnTryingToLogInIsEnded(t *testing.T) {
 	page.emit("login", `{"token":"x"}`)
 	page.gone()
 }
+
+// What a page has missed may be more than may be queued for it: it is sent as fast
+// as the page takes it.
+func TestAPageThatMissedMoreThanItsQueueHoldsGetsAllOfIt(t *testing.T) {
+	const missed, size = 60, 2000
+	for name, back := range map[string]func(f *fixture, pid, offset string) *client{
+		"recovered": func(f *fixture, pid, offset string) *client {
+			c := f.back("1", "1", pid, offset)
+			if got := c.session(); got.PID != pid {
+				t.Errorf("a new session: %+v", got)
+			}
+			return c
+		},
+		"by the cursor of a login": func(f *fixture, _, offset string) *client {
+			c := dial(f.t, f.Addr(), dialing{eio: 3})
+			c.call("login", fmt.Sprintf(`{"uid":"1","companyID":"1","format":"text","cursor":%q}`, offset))
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, func(o *Options) { o.MaxQueue = 16 << 10 })
+			page := f.back("1", "1", "", "")
+			pid, offset := page.session().PID, page.offset("counts")
+			page.vanish()
+			for i := range missed {
+				f.push("action", "dynamic", "companyID", "1", "title", fmt.Sprint(i), "content", strings.Repeat("x", size))
+			}
+			c := back(f, pid, offset)
+			for i := range missed {
+				if got := parse[activityOnWire](t, c.next("update_dynamic")); got.Title != fmt.Sprint(i) {
+					t.Fatalf("the page got %s, want %d", got.Title, i)
+				}
+			}
+			// It is told what comes then.
+			f.push("action", "dynamic", "companyID", "1", "title", "later")
+			if got := parse[activityOnWire](t, c.next("update_dynamic")); got.Title != "later" {
+				t.Errorf("the page got %s", got.Title)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"sync"
 
 	"belfry"
 )
@@ -44,26 +45,78 @@ func (s *Store) Enrol(ctx context.Context, who belfry.Identity, since belfry.ID)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.enrolling.add(who, since)
 	err := s.writer.enqueueLazy(&write{
 		ctx:  context.Background(), // it is done even if the caller leaves
 		rows: 1,
 		run:  func(b *batch) error { return b.addMembers(who.Company, []belfry.UserID{who.User}, since) },
 		answer: func(err error) {
+			s.enrolling.remove(who)
 			if err != nil {
 				s.log.Warn("not recorded as a member; the next login does it", "user", who.User, "company", who.Company, "err", err)
 			}
 		},
 	})
+	if err != nil {
+		s.enrolling.remove(who)
+	}
 	return portError(ctx, err)
+}
+
+// enrolments are those that are not in the database yet.
+type enrolments struct {
+	mu    sync.Mutex
+	since map[belfry.Identity]enrolment
+}
+
+type enrolment struct {
+	since belfry.ID // the lowest
+	count int       // of the writes that wait
+}
+
+func (e *enrolments) add(who belfry.Identity, since belfry.ID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.since == nil {
+		e.since = make(map[belfry.Identity]enrolment)
+	}
+	one, ok := e.since[who]
+	if !ok || since.Compare(one.since) < 0 {
+		one.since = since
+	}
+	one.count++
+	e.since[who] = one
+}
+
+func (e *enrolments) remove(who belfry.Identity) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	one := e.since[who]
+	if one.count--; one.count == 0 {
+		delete(e.since, who)
+		return
+	}
+	e.since[who] = one
+}
+
+func (e *enrolments) of(who belfry.Identity) (since belfry.ID, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	one, ok := e.since[who]
+	return one.since, ok
 }
 
 // Member implements [belfry.MemberStore].
 func (s *Store) Member(ctx context.Context, who belfry.Identity) (since belfry.ID, err error) {
+	since, enrolling := s.enrolling.of(who) // before the query, which finds those that end meanwhile
 	var found []belfry.ID
 	if err := s.read(ctx, sqlMember, []any{string(who.User), string(who.Company)}, appendID(&found)); err != nil {
 		return belfry.ID{}, err
 	}
-	if len(found) == 0 {
+	switch {
+	case len(found) == 0 && enrolling:
+		return since, nil
+	case len(found) == 0:
 		return belfry.ID{}, belfry.Errorf(belfry.ErrNotFound, "nobody knows of such a member")
 	}
 	return found[0], nil

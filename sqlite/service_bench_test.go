@@ -22,11 +22,13 @@ func (e *countingEmitter) Emit(belfry.Envelope) (pages int) {
 // A lonePage is a page that takes everything.
 type lonePage struct{ id string }
 
-func (p lonePage) ID() string                            { return p.id }
-func (lonePage) Join(...string)                          {}
-func (lonePage) Leave(...string)                         {}
-func (lonePage) Hold()                                   {}
-func (lonePage) Release()                                {}
+func (p lonePage) ID() string    { return p.id }
+func (lonePage) Join(...string)  {}
+func (lonePage) Leave(...string) {}
+func (lonePage) Hold()           {}
+func (lonePage) Release()        {}
+func (lonePage) Pace() bool      { return true }
+
 func (lonePage) Emit(string, belfry.Cursor, ...any) bool { return true }
 
 // BenchmarkServicePush measures the way of a message from the rules through the

@@ -28,13 +28,14 @@ type Options struct {
 // A Store keeps all that belfry keeps in a file. It is safe for concurrent
 // use.
 type Store struct {
-	log     *slog.Logger
-	readers *sql.DB
-	queries *prepared
-	writer  *writer
-	late    *lateSet
-	answers answers
-	pruner  pruner
+	log       *slog.Logger
+	readers   *sql.DB
+	queries   *prepared
+	writer    *writer
+	late      *lateSet
+	enrolling enrolments
+	answers   answers
+	pruner    pruner
 }
 
 var _ belfry.Store = (*Store)(nil)

@@ -218,6 +218,9 @@ func testEnrol(t *testing.T, f *fixture) {
 		if err := f.Enrol(ctx, who, since); err != nil {
 			t.Fatal(err)
 		}
+		if got, err := f.Member(ctx, who); err != nil || got != since {
+			t.Fatalf("a member since %v at once, %v; want %v", got, err, since)
+		}
 		want = append([]belfry.ID{f.announce("acme", false)}, want...)
 		f.wantInbox(who, want...)
 		oldest := slices.Clone(want)
