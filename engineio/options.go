@@ -61,6 +61,11 @@ type Options struct {
 // write what is queued for it.
 const closeTimeout = 5 * time.Second
 
+// nextGet is how long a session that is being closed over polling waits for the
+// GET that will be told so, if there is none at the moment. A client sends it as soon as it has the answer to the
+// one before; one that has gone away never does.
+const nextGet = time.Second
+
 // lateGet is how long a session whose client has closed it over polling waits for
 // the GET to answer.
 const lateGet = 100 * time.Millisecond

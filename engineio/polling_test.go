@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestPollingCarriesEveryFormOfPayload(t *testing.T) {
@@ -363,4 +365,22 @@ func TestTheOldestClientsGetBinaryPayloadsAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that polls no more holds up a shutdown for as long as one takes that is
+// between two GETs, and no longer.
+func TestAShutdownDoesNotWaitForAClientThatPollsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := NewServer(Options{Logger: discard}, func(*Session) Receiver { return deaf{} })
+		if _, err := engine.open(Protocol4, &Handshake{}, binaryWhereNeeded, false); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := engine.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took < nextGet || took > 2*nextGet+engine.wheel.tick {
+			t.Errorf("it took %v", took)
+		}
+	})
 }

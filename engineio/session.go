@@ -174,10 +174,14 @@ func (s *Session) Close(reason Reason) {
 		s.mu.Unlock()
 		return
 	}
+	limit := closeTimeout
 	if s.link == nil {
 		s.queue.push(frameClose, s.queue.size)
+		if s.poll == nil {
+			limit = nextGet
+		}
 	}
-	s.finish(reason, reason.closeCode(), closeTimeout)
+	s.finish(reason, reason.closeCode(), limit)
 }
 
 // leave ends a session whose client said over polling that it closes. The GET
