@@ -48,8 +48,8 @@ type Options struct {
 	// for the life of a session. None by default: headers are large.
 	HandshakeHeaders []string
 	// GoroutineReaders has every WebSocket connection read by a goroutine of its
-	// own. On Linux, plain TCP connections are otherwise watched by one poller,
-	// which takes a sixth of the memory; everything else, and other systems, have
+	// own. On Linux, TCP connections, plain and under TLS, are otherwise watched by
+	// one poller, which takes less memory; everything else, and other systems, have
 	// goroutines in any case.
 	GoroutineReaders bool
 	// Logger gets what is worth an operator's attention; nil means

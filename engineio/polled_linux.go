@@ -49,7 +49,7 @@ func (c *polledWire) watch(link *Link, early []byte) {
 	c.mu.Lock()
 	err := error(net.ErrClosed)
 	if c.fd >= 0 {
-		err = c.poller.add(c)
+		err = c.poller.add(c, c.fd, c.generation)
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *polledWire) watch(link *Link, early []byte) {
 	}
 }
 
-// ready is told what the poller has seen. It does not wait.
+// ready implements [watched].
 func (c *polledWire) ready(events uint32) {
 	const broken = unix.EPOLLHUP | unix.EPOLLERR
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|broken) != 0 {
@@ -81,8 +81,7 @@ func (c *polledWire) ready(events uint32) {
 	}
 }
 
-// serve reads until nothing is left and feeds the link. The caller has set
-// wireReading.
+// serve implements [watched]. The caller has set wireReading.
 func (c *polledWire) serve() {
 	for {
 		c.state.And(^wireArrived)
@@ -205,7 +204,7 @@ func (c *polledWire) Close() error {
 	if fd < 0 {
 		return nil
 	}
-	err := c.poller.remove(c, fd)
+	err := c.poller.remove(c, fd, func() error { return os.NewSyscallError("close", unix.Close(fd)) })
 	c.tellSpace()
 	return err
 }

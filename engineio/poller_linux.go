@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A poller waits for all plain TCP connections of a server at once, so that an
-// idle one has neither a goroutine nor a buffer. It starts with the first
+// A poller waits for all TCP connections of a server at once, plain ones and those
+// under TLS, so that an idle one has neither a goroutine nor a buffer. It starts with the first
 // connection.
 //
 // The descriptors are registered once, edge-triggered, for everything that can
@@ -38,8 +39,16 @@ type poller struct {
 // number of a closed descriptor to the next one: its generation tells an event that
 // was meant for the earlier from one for the later.
 type place struct {
-	conn       *polledWire
+	conn       watched
 	generation uint32
+}
+
+// watched is a connection that a poller watches.
+type watched interface {
+	// ready is told what the poller has seen. It does not wait.
+	ready(events uint32)
+	// serve reads what has arrived. A worker calls it after ready has asked for one.
+	serve()
 }
 
 // pollEvents is everything that can happen to a connection.
@@ -71,14 +80,21 @@ func (p *poller) adopt(conn *net.TCPConn) (*polledWire, bool) {
 
 // adoptFD makes a wire of a descriptor in non-blocking mode.
 func (p *poller) adoptFD(fd int) (*polledWire, bool) {
+	generation, ok := p.enter()
+	return &polledWire{poller: p, fd: int32(fd), generation: generation}, ok
+}
+
+// enter counts one more connection, which remove takes off. It reports false when
+// the poller takes none.
+func (p *poller) enter() (generation uint32, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping || p.epoll == nil && p.start() != nil {
-		return nil, false
+		return 0, false
 	}
 	p.count++
 	p.generation++
-	return &polledWire{poller: p, fd: int32(fd), generation: p.generation}, true
+	return p.generation, true
 }
 
 // start makes the epoll instance. p.mu is held.
@@ -106,7 +122,7 @@ func (p *poller) start() error {
 // run hands events out until the epoll instance is closed.
 func (p *poller) run(raw syscall.RawConn) {
 	var events [128]unix.EpollEvent
-	var conns [len(events)]*polledWire
+	var conns [len(events)]watched
 	n := 0
 	wait := func(fd uintptr) bool {
 		n, _ = unix.EpollWait(int(fd), events[:], 0) // has no way to fail
@@ -125,7 +141,7 @@ func (p *poller) run(raw syscall.RawConn) {
 
 // find fills in the connections that events are for; nil for those that have been
 // closed since.
-func (p *poller) find(conns []*polledWire, events []unix.EpollEvent) {
+func (p *poller) find(conns []watched, events []unix.EpollEvent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, e := range events {
@@ -138,17 +154,16 @@ func (p *poller) find(conns []*polledWire, events []unix.EpollEvent) {
 }
 
 // add has the events of c handed out from now on. The descriptor is open.
-func (p *poller) add(c *polledWire) error {
+func (p *poller) add(c watched, fd int32, generation uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fd := int(c.fd)
-	if fd >= len(p.places) {
-		p.places = append(p.places, make([]place, fd+1-len(p.places))...)
+	if int(fd) >= len(p.places) {
+		p.places = append(p.places, make([]place, int(fd)+1-len(p.places))...)
 	}
-	p.places[fd] = place{c, c.generation}
+	p.places[fd] = place{c, generation}
 	// The 64 bits that come back with an event.
-	event := unix.EpollEvent{Events: pollEvents, Fd: c.fd, Pad: int32(c.generation)}
-	if err := unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+	event := unix.EpollEvent{Events: pollEvents, Fd: fd, Pad: int32(generation)}
+	if err := unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_ADD, int(fd), &event); err != nil {
 		p.places[fd] = place{}
 		return os.NewSyscallError("epoll_ctl", err)
 	}
@@ -157,19 +172,18 @@ func (p *poller) add(c *polledWire) error {
 
 // remove closes the descriptor of c: its events end before its number can be
 // another connection's.
-func (p *poller) remove(c *polledWire, fd int) error {
+func (p *poller) remove(c watched, fd int, close func() error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	var err error
 	if fd < len(p.places) && p.places[fd].conn == c {
 		p.places[fd] = place{}
-		if err := unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_DEL, fd, nil); err != nil {
-			defer unix.Close(fd)
-			return os.NewSyscallError("epoll_ctl", err)
-		}
+		err = os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epollFD, unix.EPOLL_CTL_DEL, fd, nil))
 	}
+	err = errors.Join(err, close())
 	p.count--
 	p.endIfDone()
-	return os.NewSyscallError("close", unix.Close(fd))
+	return err
 }
 
 // stop takes no further connections and ends the poller when the last one is

@@ -41,7 +41,7 @@ func TestTheSameWithGoroutineReaders(t *testing.T) {
 	}
 }
 
-func TestOnlyPlainTCPIsWatchedByThePoller(t *testing.T) {
+func TestWhatIsWatchedByThePoller(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		o    Options
@@ -50,7 +50,8 @@ func TestOnlyPlainTCPIsWatchedByThePoller(t *testing.T) {
 	}{
 		{"plain TCP", slow, false, "*engineio.polledWire"},
 		{"plain TCP without the poller", Options{GoroutineReaders: true}, false, "*engineio.rawWire"},
-		{"TLS", slow, true, "engineio.connWire"},
+		{"TLS", slow, true, "*engineio.polledTLSWire"},
+		{"TLS without the poller", Options{GoroutineReaders: true}, true, "*engineio.tlsWire"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := httptest.NewServer
@@ -59,7 +60,10 @@ func TestOnlyPlainTCPIsWatchedByThePoller(t *testing.T) {
 			}
 			_, r := serveWith(t, c.o, start, nil).open("EIO=4")
 			want := c.want
-			if goroutineReaders && !c.tls {
+			switch {
+			case goroutineReaders && c.tls:
+				want = "*engineio.tlsWire"
+			case goroutineReaders:
 				want = "*engineio.rawWire"
 			}
 			if got := fmt.Sprintf("%T", r.carrier()); got != want {
@@ -207,7 +211,7 @@ func TestAnEventNeverReachesTheNextOwnerOfADescriptor(t *testing.T) {
 	pair := func() *polledWire {
 		c, peer := polledPair(t, &p)
 		t.Cleanup(func() { c.Close(); peer.Close() })
-		if err := p.add(c); err != nil {
+		if err := p.add(c, c.fd, c.generation); err != nil {
 			t.Fatal(err)
 		}
 		return c
@@ -215,7 +219,7 @@ func TestAnEventNeverReachesTheNextOwnerOfADescriptor(t *testing.T) {
 	first := pair()
 	fd := first.fd
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: fd, Pad: int32(first.generation)}
-	found := make([]*polledWire, 1)
+	found := make([]watched, 1)
 	if p.find(found, []unix.EpollEvent{event}); found[0] != first {
 		t.Fatal("an event did not find its connection")
 	}

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -80,6 +81,17 @@ func inGoroutine(loop func(*Link)) wireReader {
 			loop(link)
 		}()
 	}
+}
+
+// newConnWire returns the wire for a connection that a goroutine reads.
+func newConnWire(conn net.Conn) (Wire, wireReader) {
+	if conn, ok := conn.(*tls.Conn); ok {
+		if w, ok := newTLSWire(conn); ok {
+			return w, inGoroutine(w.read)
+		}
+	}
+	w := connWire{conn}
+	return w, inGoroutine(w.read)
 }
 
 // read feeds link from the connection until either ends. It is the goroutine

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"os"
@@ -21,19 +22,25 @@ var _ Wire = (*rawWire)(nil)
 
 // newWire returns the wire for conn, which it may replace, and what reads it.
 func (s *Server) newWire(conn net.Conn) (Wire, wireReader) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	switch conn := conn.(type) {
+	case *net.TCPConn:
 		if !s.options.GoroutineReaders {
-			if w, ok := s.poller.adopt(tcp); ok {
+			if w, ok := s.poller.adopt(conn); ok {
 				return w, w.watch
 			}
 		}
-		if raw, err := tcp.SyscallConn(); err == nil {
-			w := &rawWire{tcp, raw}
+		if raw, err := conn.SyscallConn(); err == nil {
+			w := &rawWire{conn, raw}
 			return w, inGoroutine(w.read)
 		}
+	case *tls.Conn:
+		if !s.options.GoroutineReaders {
+			if w, ok := s.poller.adoptTLS(conn); ok {
+				return w, w.watch
+			}
+		}
 	}
-	w := connWire{conn}
-	return w, inGoroutine(w.read)
+	return newConnWire(conn)
 }
 
 // A rawCall carries the arguments of one system call into the callback of

@@ -6,8 +6,7 @@ import "net"
 
 // newWire returns the wire for conn and what reads it.
 func (s *Server) newWire(conn net.Conn) (Wire, wireReader) {
-	w := connWire{conn}
-	return w, inGoroutine(w.read)
+	return newConnWire(conn)
 }
 
 // A poller is something that this system has not, or belfry has not for it.

@@ -13,7 +13,7 @@ const idleWorkersPerProcessor = 16
 // The workers read what has arrived on connections and run what is to be done
 // about it. Whatever they wait for holds up nobody else: where none is idle there is one more.
 type workers struct {
-	work    chan *polledWire // not buffered: only who is idle takes from it
+	work    chan watched // not buffered: only who is idle takes from it
 	idle    atomic.Int32
 	maxIdle int32
 	done    chan struct{}
@@ -21,14 +21,14 @@ type workers struct {
 
 func newWorkers() *workers {
 	return &workers{
-		work:    make(chan *polledWire),
+		work:    make(chan watched),
 		maxIdle: int32(idleWorkersPerProcessor * runtime.GOMAXPROCS(0)),
 		done:    make(chan struct{}),
 	}
 }
 
 // serve has what has arrived on c read, at once.
-func (w *workers) serve(c *polledWire) {
+func (w *workers) serve(c watched) {
 	select {
 	case w.work <- c:
 	default:
@@ -36,7 +36,7 @@ func (w *workers) serve(c *polledWire) {
 	}
 }
 
-func (w *workers) run(c *polledWire) {
+func (w *workers) run(c watched) {
 	for {
 		c.serve()
 		if w.idle.Add(1) > w.maxIdle {
