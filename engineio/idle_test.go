@@ -20,12 +20,15 @@ func TestMain(m *testing.M) {
 func BenchmarkIdleSessions(b *testing.B) {
 	const n = 5000
 	for _, c := range []struct {
-		name string
-		tls  bool
-	}{{"plain", false}, {"TLS", true}} {
+		name       string
+		tls        bool
+		goroutines bool
+	}{{"plain", false, false}, {"TLS", true, false}, {"plain, goroutines", false, true}, {"TLS, goroutines", true, true}} {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
-				engine := NewServer(slow, func(*Session) Receiver { return deaf{} })
+				o := slow
+				o.GoroutineReaders = c.goroutines
+				engine := NewServer(o, func(*Session) Receiver { return deaf{} })
 				server := httptest.NewUnstartedServer(engine)
 				if c.tls {
 					server.StartTLS()

@@ -25,15 +25,20 @@ func BenchmarkIdlePages(b *testing.B) {
 	const n = 5000
 	for _, c := range []struct {
 		name       string
+		polling    bool
 		await, say []string
 		until      string
 	}{
-		{"login", []string{"maxPayload", `40{"sid"`}, []string{`40`, `420["login",{"token":"%s"}]`}, `430[{"ok":true`},
-		{"auth", []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
+		{"login", false, []string{"maxPayload", `40{"sid"`}, []string{`40`, `420["login",{"token":"%s"}]`}, `430[{"ok":true`},
+		{"auth", false, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
+		{"polling", true, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
-				f := start(b, func(o *Options) { o.Logger = slog.New(slog.DiscardHandler) })
+				f := start(b, func(o *Options) {
+					o.Logger = slog.New(slog.DiscardHandler)
+					o.PingInterval = time.Hour // pages that poll answer none
+				})
 				tokens := make([]string, n)
 				for i := range tokens {
 					var err error
@@ -44,13 +49,24 @@ func BenchmarkIdlePages(b *testing.B) {
 				}
 				goroutines := runtime.NumGoroutine()
 				before := pagetest.InUse()
+				query := "EIO=4&transport=websocket"
+				if c.polling {
+					query = "EIO=4&transport=polling"
+				}
 				close := pagetest.Open(b, pagetest.Pages{
-					Address: f.Addr(), Count: n, Path: "/socket.io/", Query: "EIO=4&transport=websocket",
+					Address: f.Addr(), Polling: c.polling, Count: n, Path: "/socket.io/", Query: query,
 					Values: tokens, Await: c.await, Say: c.say, Until: c.until,
 				})
-				eventually(b, "the handlers have returned", func() bool { return runtime.NumGoroutine() <= goroutines+n+8 })
+				if c.polling {
+					// While a GET waits, net/http has a goroutine in its handler and one that
+					// watches the connection.
+					eventually(b, "all pages wait", func() bool { return runtime.NumGoroutine() >= goroutines+2*n })
+				} else {
+					eventually(b, "the handlers have returned", func() bool { return runtime.NumGoroutine() <= goroutines+n+8 })
+				}
 				before.Report(b, n)
 				runtime.KeepAlive(tokens)
+				f.sockets.Of("/").Except().Disconnect(true) // a page that polls and vanishes is missed late
 				close()
 				eventually(b, "the pages have gone", func() bool { return f.sockets.Len() == 0 })
 			}

@@ -27,6 +27,7 @@ import (
 type Pages struct {
 	Address string // host:port
 	TLS     bool   // with whatever certificate
+	Polling bool   // over plain TCP; heartbeats are not answered
 	Path    string
 	Query   string
 	Header  string // more lines of the request, each with its CR LF
@@ -104,6 +105,10 @@ func Open(b *testing.B, p Pages) (close func()) {
 
 // run opens the pages and keeps them until the standard input ends.
 func (p *Pages) run() error {
+	open := p.open
+	if p.Polling {
+		open = p.openPolling
+	}
 	var wait sync.WaitGroup
 	places := make(chan struct{}, atOnce)
 	failed := make(chan error, p.Count)
@@ -113,7 +118,7 @@ func (p *Pages) run() error {
 		wait.Go(func() {
 			defer func() { <-places }()
 			var err error
-			if conns[i], err = p.open(i); err != nil {
+			if conns[i], err = open(i); err != nil {
 				failed <- err
 			}
 		})
@@ -203,11 +208,22 @@ func InUse() Memory {
 	debug.FreeOSMemory() // what pools keep goes with the second collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	rss, err := residentPages()
+	return Memory{int64(m.HeapAlloc), int64(m.StackInuse), Resident()}
+}
+
+// Since returns what has been added since before.
+func (m Memory) Since(before Memory) Memory {
+	return Memory{m.Heap - before.Heap, m.Stacks - before.Stacks, m.RSS - before.RSS}
+}
+
+// Resident returns the bytes of the process that are in memory, where the system
+// tells; 0 elsewhere.
+func Resident() int64 {
+	pages, err := residentPages()
 	if err != nil {
-		rss = 0
+		return 0
 	}
-	return Memory{int64(m.HeapAlloc), int64(m.StackInuse), rss * int64(os.Getpagesize())}
+	return pages * int64(os.Getpagesize())
 }
 
 func residentPages() (int64, error) {
@@ -225,19 +241,21 @@ func residentPages() (int64, error) {
 // Report reports what each of n pages has added since before. Where
 // BELFRY_HEAP_PROFILE names a file it gets a profile of the heap.
 func (before Memory) Report(b *testing.B, n int) {
-	now := InUse()
-	b.ReportMetric(float64(now.Heap-before.Heap)/float64(n), "heap-B/page")
-	b.ReportMetric(float64(now.Stacks-before.Stacks)/float64(n), "stack-B/page")
-	b.ReportMetric(float64(now.Heap-before.Heap+now.Stacks-before.Stacks)/float64(n), "B/page")
-	b.ReportMetric(float64(now.RSS-before.RSS)/float64(n), "rss-B/page")
+	added := InUse().Since(before)
+	per := func(bytes int64) float64 { return float64(bytes) / float64(n) }
+	b.ReportMetric(per(added.Heap), "heap-B/page")
+	b.ReportMetric(per(added.Stacks), "stack-B/page")
+	b.ReportMetric(per(added.Heap+added.Stacks), "B/page")
+	b.ReportMetric(per(added.RSS), "rss-B/page")
 	if name := os.Getenv("BELFRY_HEAP_PROFILE"); name != "" {
-		if err := writeHeapProfile(name); err != nil {
+		if err := WriteHeapProfile(name); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func writeHeapProfile(name string) error {
+// WriteHeapProfile writes a profile of the heap to a file.
+func WriteHeapProfile(name string) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
