@@ -37,10 +37,11 @@ var tlsBuffers = sync.Pool{New: func() any { return new([2 << 10]byte) }}
 // read feeds link from the connection until either ends. It is the goroutine
 // of a session where nothing better is to be had.
 func (w *tlsWire) read(link *Link) {
-	err := w.feedBuffered(link)
+	var err error
+	elsewhere(func() { err = w.feedBuffered(link) })
 	for err == nil {
 		if err = w.raw.Read(readable); err == nil {
-			err = w.feedRecords(link)
+			elsewhere(func() { err = w.feedRecords(link) })
 		}
 	}
 	link.Hangup(hangupReason(err))

@@ -77,7 +77,9 @@ type wireReader func(link *Link, early []byte)
 func inGoroutine(loop func(*Link)) wireReader {
 	return func(link *Link, early []byte) {
 		go func() {
-			link.Feed(early)
+			if len(early) > 0 {
+				elsewhere(func() { link.Feed(early) })
+			}
 			loop(link)
 		}()
 	}
@@ -94,6 +96,18 @@ func newConnWire(conn net.Conn) (Wire, wireReader) {
 	return w, inGoroutine(w.read)
 }
 
+// elsewhere runs do in a goroutine of its own and waits for it. A goroutine that
+// waits for a connection all its life keeps the stack that it has once needed: so it
+// lets others do what needs one.
+func elsewhere(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	<-done
+}
+
 // read feeds link from the connection until either ends. It is the goroutine
 // of a session whose connection offers nothing better.
 func (w connWire) read(link *Link) {
@@ -102,7 +116,7 @@ func (w connWire) read(link *Link) {
 	for {
 		n, err := w.Conn.Read(buf)
 		if n > 0 {
-			link.Feed(buf[:n])
+			elsewhere(func() { link.Feed(buf[:n]) })
 		}
 		if err != nil {
 			link.Hangup(hangupReason(err))

@@ -132,7 +132,7 @@ func (w *rawWire) read(link *Link) {
 			link.Hangup(hangupReason(err))
 			return
 		}
-		link.Feed(buf[:n])
+		elsewhere(func() { link.Feed(buf[:n]) })
 		readBuffers.Put(buf)
 		buf = nil
 	}

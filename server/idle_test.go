@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"testing"
@@ -26,12 +27,14 @@ func BenchmarkIdlePages(b *testing.B) {
 	for _, c := range []struct {
 		name       string
 		polling    bool
+		tls        bool // as behind no proxy: an http.Server of another's, with this one's handler
 		await, say []string
 		until      string
 	}{
-		{"login", false, []string{"maxPayload", `40{"sid"`}, []string{`40`, `420["login",{"token":"%s"}]`}, `430[{"ok":true`},
-		{"auth", false, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
-		{"polling", true, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
+		{"login", false, false, []string{"maxPayload", `40{"sid"`}, []string{`40`, `420["login",{"token":"%s"}]`}, `430[{"ok":true`},
+		{"auth", false, false, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
+		{"TLS", false, true, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
+		{"polling", true, false, []string{"maxPayload"}, []string{`40{"token":"%s"}`}, `["counts",`},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for range b.N {
@@ -39,6 +42,12 @@ func BenchmarkIdlePages(b *testing.B) {
 					o.Logger = slog.New(slog.DiscardHandler)
 					o.PingInterval = time.Hour // pages that poll answer none
 				})
+				address := f.Addr()
+				if c.tls {
+					secure := httptest.NewTLSServer(f.public.Handler)
+					defer secure.Close()
+					address = secure.Listener.Addr().String()
+				}
 				tokens := make([]string, n)
 				for i := range tokens {
 					var err error
@@ -54,7 +63,7 @@ func BenchmarkIdlePages(b *testing.B) {
 					query = "EIO=4&transport=polling"
 				}
 				close := pagetest.Open(b, pagetest.Pages{
-					Address: f.Addr(), Polling: c.polling, Count: n, Path: "/socket.io/", Query: query,
+					Address: address, TLS: c.tls, Polling: c.polling, Count: n, Path: "/socket.io/", Query: query,
 					Values: tokens, Await: c.await, Say: c.say, Until: c.until,
 				})
 				if c.polling {
