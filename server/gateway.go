@@ -195,6 +195,7 @@ func (g *gateway) loginAtConnect(s *socketio.Socket) error {
 		g.resume(ctx, s, &l)
 	}
 	s.SetData(l)
+	s.ForgetAuth()
 	return nil
 }
 

@@ -29,8 +29,8 @@ const (
 type conn struct {
 	server   *Server
 	session  *engineio.Session
-	revision int // 4 or 5
-	timer    *time.Timer
+	revision int         // 4 or 5
+	timer    *time.Timer // until a namespace is joined; guarded by run
 
 	// run is held while anything of the application runs for this connection.
 	run     sync.Mutex
@@ -329,6 +329,7 @@ func (c *conn) enrol(s *Socket) (connected, taken bool) {
 		c.remove(name)
 	case c.timer != nil:
 		c.timer.Stop()
+		c.timer = nil
 	}
 	return connected, taken
 }

@@ -22,7 +22,7 @@ func (s *Socket) Recovery() (pid, offset string, ok bool) {
 	if s.conn.revision < 5 {
 		return "", "", false
 	}
-	return recoveryIn([]byte(s.auth))
+	return recoveryIn(s.Auth())
 }
 
 // recoveryIn is Recovery for an auth payload, a valid JSON object. As in

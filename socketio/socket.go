@@ -26,10 +26,10 @@ type Socket struct {
 	conn      *conn
 	held      atomic.Pointer[held] // nil unless Hold
 	id        string
-	auth      string
 	told      uint64 // the last cast that it need not be told; guarded by caster.mu
 
 	mu        sync.Mutex
+	auth      string
 	state     socketState
 	recovered bool
 	data      any
@@ -73,7 +73,19 @@ func (s *Socket) Session() *engineio.Session { return s.conn.session }
 // Auth returns the JSON object that the client sent to connect, {} where it
 // sent none. A client of revision 4 sends one as the query of the namespace's
 // name: its values are strings.
-func (s *Socket) Auth() json.RawMessage { return json.RawMessage(s.auth) }
+func (s *Socket) Auth() json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return json.RawMessage(s.auth)
+}
+
+// ForgetAuth has Auth return {} from now on. A token is a tenth of what an idle socket
+// holds, and a secret: whoever has checked it need not keep it.
+func (s *Socket) ForgetAuth() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.auth = noAuth
+}
 
 // Revision returns the protocol revision of the client: 4 for clients 1.x and
 // 2.x, 5 for 3.x and 4.x.

@@ -315,3 +315,11 @@ func TestShutdownTellsTheHandlersAndSendsNoDisconnect(t *testing.T) {
 	}
 	c.expect("closed")
 }
+
+func TestAMiddlewareMayForgetTheAuthThatItHasChecked(t *testing.T) {
+	server, address := start(t, socketio.Options{})
+	n := server.Of("/")
+	n.Use(func(s *socketio.Socket) error { s.ForgetAuth(); return nil })
+	n.OnConnect(func(s *socketio.Socket) { s.Emit("auth", s.Auth()) })
+	dial(t, address, 4).play(sends(`0{"token":"secret"}`), gets(`0{"sid":"SID"}`), gets(`2["auth",{}]`))
+}
