@@ -7,7 +7,7 @@ WEBSOURCES := web/copy-client.mjs $(shell find web/demo -type f -not -path '*/no
 DEMO := web/dist/demo/index.html
 MODULES := web/node_modules/.package-lock.json
 
-.PHONY: build run test web lint test-go test-web bench fuzz clean
+.PHONY: build run test web lint test-go test-web bench million fuzz clean
 
 build: bin/belfry  ## the program with its pages
 
@@ -44,6 +44,11 @@ test-web: bin/belfry
 
 bench:             ## the figures of docs/BENCHMARKS.md
 	go test -run '^$$' -bench . -benchmem ./...
+
+million:           ## what pages cost from 10,000 to 1,000,000, in memory; minutes, and 6 GB
+	for pages in 10000 100000 1000000; do \
+		BELFRY_CROWD=1 go test -run '^$$' -bench "Crowd/^$$pages\$$" -benchtime 1x -timeout 60m ./server || exit 1; \
+	done
 
 fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s

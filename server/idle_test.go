@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 // the memory of the process. Every page is of another user; fifty share a company.
 // The pages are a process of their own.
 func BenchmarkIdlePages(b *testing.B) {
-	const n = 5000
+	n := pagetest.Number(5000)
 	for _, c := range []struct {
 		name       string
 		polling    bool

@@ -49,6 +49,15 @@ const (
 	atOnce = 16
 )
 
+// Number returns how many pages a benchmark opens: usual, or what the environment
+// says in BELFRY_PAGES.
+func Number(usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("BELFRY_PAGES")); err == nil && n > 0 {
+		return n
+	}
+	return usual
+}
+
 // Main has to be called first in TestMain of the packages that use Open. In the
 // process of the pages it does not return.
 func Main() {
