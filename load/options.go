@@ -31,6 +31,8 @@ type Options struct {
 	Key string
 	// Token signs the login of a user; nil where the server takes {uid, companyID}.
 	Token func(uid, company string) (string, error)
+	// Dialect is spoken instead of Socket.IO; nil for that.
+	Dialect Dialect
 
 	Scenario Scenario
 	Pages    int
@@ -127,6 +129,9 @@ func (o *Options) complete() error {
 		if check.wrong {
 			return errors.New(check.says)
 		}
+	}
+	if o.Dialect != nil && (o.Polling > 0 || o.Revision4 > 0 || o.Recover) {
+		return errDialect
 	}
 	if o.Scenario == Mixed {
 		o.Callers = max(o.Callers, 2)

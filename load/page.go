@@ -253,14 +253,19 @@ func (p *page) event(name, packet []byte) error {
 	if p.run.o.Recover {
 		p.noteOffset(packet)
 	}
-	if p.state == pageLeaving && p.witness.owed() == 0 {
-		p.gone()
-	}
 	return nil
 }
 
-// publication takes a message or an activity.
+// publication takes a message or an activity. A page that waited for it to leave leaves.
 func (p *page) publication(packet []byte) {
+	p.judge(packet)
+	if p.state == pageLeaving && p.witness.owed() == 0 {
+		p.gone()
+	}
+}
+
+// judge counts a publication and has it verified.
+func (p *page) judge(packet []byte) {
 	s, ok := findStamp(packet, p.run.marker)
 	if !ok {
 		return // of an earlier run, or not ours

@@ -103,8 +103,9 @@ type ServerReport struct {
 
 // A GeneratorReport tells what the generator itself used.
 type GeneratorReport struct {
-	CPUSeconds float64 `json:"cpuSeconds"`
-	CPUCores   float64 `json:"cpuCores"`
+	CPUConnecting float64 `json:"cpuConnecting"` // seconds
+	CPUSeconds    float64 `json:"cpuSeconds"`    // while it was measured
+	CPUCores      float64 `json:"cpuCores"`      // cores that were busy
 }
 
 // report makes the report of a run whose pages have finished.
@@ -149,10 +150,7 @@ func (r *run) report(m *measurement) *Report {
 		report.Verify = r.faults.report()
 	}
 	report.Server = m.server(o.Pages, measured)
-	if m.ownEnd > 0 && seconds > 0 {
-		used := m.ownEnd - m.ownStart
-		report.Generator = &GeneratorReport{used, used / seconds}
-	}
+	report.Generator = m.generator()
 	if report.Server != nil {
 		report.Capacity = capacity(report, newProcess(o.ServerPID).machine())
 	}
@@ -186,6 +184,19 @@ func (m *measurement) server(pages int, deliveries uint64) *ServerReport {
 		}
 	}
 	return s
+}
+
+// generator is what this process has used, or nil where the system does not tell.
+func (m *measurement) generator() *GeneratorReport {
+	if m.ownIdle == 0 {
+		return nil
+	}
+	g := &GeneratorReport{CPUConnecting: m.ownIdle - m.ownBefore}
+	if m.measured > 0 {
+		g.CPUSeconds = m.ownEnd - m.ownStart
+		g.CPUCores = g.CPUSeconds / m.measured.Seconds()
+	}
+	return g
 }
 
 // Print writes the report for people.
@@ -227,7 +238,7 @@ func (r *Report) printUse(line func(name, format string, args ...any)) {
 		line("server CPU", "%.2f s to connect; %.2f s measured, %.2f cores, %.2f s a million deliveries", s.CPUConnecting, s.CPUSeconds, s.CPUCores, s.CPUPerMillion)
 	}
 	if g := r.Generator; g != nil {
-		line("own CPU", "%.2f s, %.2f cores", g.CPUSeconds, g.CPUCores)
+		line("own CPU", "%.2f s to connect; %.2f s measured, %.2f cores", g.CPUConnecting, g.CPUSeconds, g.CPUCores)
 	}
 	if c := r.Capacity; c != nil {
 		line("capacity", "%s", c.Says)

@@ -63,15 +63,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	defer r.close()
 	server := newProcess(r.o.ServerPID)
-	before := server.sample()
+	m := measurement{before: server.sample(), ownBefore: ownCPU()}
 	stopProgress := r.reportProgress()
 	defer stopProgress()
 	stopLooking := r.every(lookEvery, r.lookAtPages)
 	defer stopLooking()
 
-	connected := r.connectAll(ctx)
-	idle := server.sample()
-	m := measurement{before: before, idle: idle, connect: connected, opened: r.openPages()}
+	m.connect = r.connectAll(ctx)
+	m.idle, m.ownIdle, m.opened = server.sample(), ownCPU(), r.openPages()
 	if r.o.Scenario != Storm && ctx.Err() == nil {
 		r.drive(ctx, server, &m)
 	}
@@ -87,7 +86,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 // A measurement is what a run takes down of its phases.
 type measurement struct {
-	before, idle, start, end sample // of the server
+	before, idle, start, end sample  // of the server
+	ownBefore, ownIdle       float64 // CPU seconds of this process
 	ownStart, ownEnd         float64
 	connect                  time.Duration
 	measured                 time.Duration

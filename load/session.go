@@ -51,12 +51,21 @@ func (s *session) begin() error {
 		s.mode = modePolling
 		return s.get()
 	}
-	b := s.appendTarget([]byte("GET "), "websocket")
+	b := s.appendUpgrade([]byte("GET "))
 	b = append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"...)
 	return s.wire.Write(b)
 }
 
-// appendTarget appends the rest of a request line and the Host field.
+// appendUpgrade appends the rest of the request line of a handshake, and the Host field.
+func (s *session) appendUpgrade(b []byte) []byte {
+	e := &s.page.run.public
+	if s.page.run.o.Dialect == nil {
+		return s.appendTarget(b, "websocket")
+	}
+	return append(append(append(append(b, e.path...), " HTTP/1.1\r\nHost: "...), e.host...), "\r\n"...)
+}
+
+// appendTarget appends the rest of a request line of Engine.IO, and the Host field.
 func (s *session) appendTarget(b []byte, transport string) []byte {
 	e := &s.page.run.public
 	b = append(append(b, e.path...), "?EIO="...)
@@ -115,6 +124,10 @@ func (s *session) response(r *response) (more bool, err error) {
 		}
 		s.mode = modeFrames
 		s.http = responseReader{}
+		if dialect := s.page.run.o.Dialect; dialect != nil {
+			s.page.state = pageLoggingIn // since the connection began
+			return false, s.send(dialect.Login(s.page.user.name, s.page.company.name))
+		}
 		return false, nil
 	}
 	if r.status != 200 {
@@ -140,6 +153,9 @@ func (s *session) response(r *response) (more bool, err error) {
 func (s *session) frame(op byte, payload []byte) error {
 	switch op {
 	case opText:
+		if dialect := s.page.run.o.Dialect; dialect != nil {
+			return dialect.Read(payload, dialectPage{s})
+		}
 		return s.packet(payload)
 	case opPing:
 		return s.wire.Write(appendFrame(nil, opPong, payload))
