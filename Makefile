@@ -6,15 +6,16 @@ GOSOURCES := $(shell git ls-files '*.go' '*.sql' go.mod go.sum web/unbuilt 2>/de
 WEBSOURCES := web/copy-client.mjs $(shell find web/demo -type f -not -path '*/node_modules/*')
 DEMO := web/dist/demo/index.html
 MODULES := web/node_modules/.package-lock.json
+PEERS := bench/socketio/node_modules/.package-lock.json
 
-.PHONY: build run test web lint test-go test-web bench million fuzz clean
+.PHONY: build run test web lint test-go test-peers test-web bench million bench-peers fuzz clean
 
 build: bin/belfry  ## the program with its pages
 
 run: build         ## start the demo
 	./bin/belfry demo
 
-test: lint test-go test-web  ## everything that must hold
+test: lint test-go test-peers test-web  ## everything that must hold
 
 bin/belfry: $(DEMO) $(GOSOURCES)
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/belfry
@@ -38,6 +39,14 @@ lint:
 test-go:
 	go test -race -timeout 9m ./...
 
+$(PEERS): bench/socketio/package-lock.json
+	scripts/need node
+	npm --prefix bench/socketio ci --no-audit --no-fund --silent
+	@touch $@
+
+test-peers: $(PEERS)  ## the comparison with other servers, in small
+	cd bench && go vet ./... && go run $(STATICCHECK) ./... && go test ./...
+
 test-web: bin/belfry
 	scripts/need chromium
 	cd web && npm run --silent typecheck && npm run --silent e2e
@@ -50,8 +59,11 @@ million:           ## what pages cost from 10,000 to 1,000,000, in memory; minut
 		BELFRY_CROWD=1 go test -run '^$$' -bench "Crowd/^$$pages\$$" -benchtime 1x -timeout 60m ./server || exit 1; \
 	done
 
+bench-peers:       ## belfry beside other servers: table and plots of docs/BENCHMARKS.md
+	bench/run
+
 fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s
 
 clean:
-	rm -rf bin web/dist/demo web/dist/client web/node_modules web/*/node_modules web/e2e/openapi/generated
+	rm -rf bin web/dist/demo web/dist/client web/node_modules web/*/node_modules web/e2e/openapi/generated bench/socketio/node_modules
