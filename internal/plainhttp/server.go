@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -59,7 +60,7 @@ func (s *Server) accept(l net.Listener) error {
 	wait := time.Duration(0)
 	for {
 		c, err := l.Accept()
-		if ne, ok := errors.AsType[net.Error](err); ok && ne.Temporary() && !s.isClosing() { //nolint:staticcheck // as net/http does
+		if passes(err) && !s.isClosing() {
 			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
 			s.Logger.Warn("accepting a connection failed; trying again", "err", err, "after", wait)
 			time.Sleep(wait)
@@ -71,6 +72,12 @@ func (s *Server) accept(l net.Listener) error {
 		wait = 0
 		s.start(c)
 	}
+}
+
+// passes reports whether accept fails for want of descriptors, or because a peer was
+// gone already.
+func passes(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED)
 }
 
 func (s *Server) isClosing() bool {
