@@ -182,10 +182,11 @@ func comes(t *testing.T, server *socketio.Server, address string) (*client, *soc
 	c.send(`0`)
 	_, rest, _ := strings.Cut(c.next(), `"sid":"`)
 	id, _, _ := strings.Cut(rest, `"`)
-	s := server.Of("/").Socket(id)
-	if s == nil {
-		t.Fatalf("no socket %q", id)
-	}
+	var s *socketio.Socket
+	eventually(t, "the socket is known", func() bool { // which it is after the answer
+		s = server.Of("/").Socket(id)
+		return s != nil
+	})
 	return c, s
 }
 
