@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A book notes what is written to its pages, in order. The first write waits until the
@@ -197,4 +199,35 @@ func TestBatchesKeepTheOrderOfASession(t *testing.T) {
 			t.Errorf("session %d got %q", i, text)
 		}
 	}
+}
+
+// However long the others take when the flusher breathes, it has half of the time.
+func TestAFlusherWorksForAsLongAsItsBreathTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var resting time.Duration
+		f := newFlusher(0, &busyFlushers{all: 1}, nil)
+		f.busy.count.Store(1)
+		f.breath = func() {
+			time.Sleep(7 * time.Millisecond)
+			resting += 7 * time.Millisecond
+		}
+		start := time.Now()
+		for range 10_000 {
+			time.Sleep(10 * time.Microsecond) // a write
+			f.breathe()
+		}
+		if took := time.Since(start); resting == 0 || resting > took/2+7*time.Millisecond {
+			t.Errorf("it rested for %v of %v", resting, took)
+		}
+		// Where others have work for one of several processors, they need no breath.
+		f.busy.count.Store(0)
+		before := resting
+		for range 10_000 {
+			time.Sleep(10 * time.Microsecond)
+			f.breathe()
+		}
+		if resting != before {
+			t.Error("it rested although a processor was free")
+		}
+	})
 }

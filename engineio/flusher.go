@@ -34,8 +34,11 @@ type flusher struct {
 
 	stop     <-chan struct{}
 	breather breather
-	writes   int    // since the last breath
-	joined   []byte // scratch of the flusher's goroutine
+	breath   func() // of the breather
+	writes   int    // since it last waited
+	breathed time.Time
+	stint    time.Duration // from then on to the next breath
+	joined   []byte        // scratch of the flusher's goroutine
 }
 
 // breatheAfter is how many writes a flusher makes before it lets the rest of the
@@ -49,13 +52,15 @@ type busyFlushers struct {
 }
 
 func newFlusher(number int, busy *busyFlushers, stop <-chan struct{}) *flusher {
-	return &flusher{
+	f := &flusher{
 		number: number,
 		busy:   busy,
 		wake:   make(chan struct{}, 1),
 		stop:   stop,
 		joined: make([]byte, 0, flushChunk),
 	}
+	f.breath = f.breather.breathe
+	return f
 }
 
 // add puts s, which the caller has marked as listed and urgent, on the list.
@@ -86,7 +91,7 @@ func (f *flusher) run() {
 			return
 		}
 		f.busy.count.Add(1)
-		f.writes = 0 // waiting is breathing
+		f.writes, f.breathed, f.stint = 0, time.Now(), 0 // waiting is breathing
 		for more := true; more; {
 			var batch *run
 			f.mu.Lock()
@@ -168,15 +173,25 @@ func (f *flusher) flush(s *Session) {
 // breathe lets the goroutines run that wait for the network. The writes themselves
 // never tell the scheduler that they are system calls, and where every processor has a flusher at
 // work, the process would otherwise hear of a request only when the runtime's monitor looks, every 10 ms.
+//
+// What the others do then may take long, above all where one of them waits for the disk with the
+// processor in its hands. So after a breath the flusher works for as long as it took: it has half of the time
+// at least, however much the others have to do.
 func (f *flusher) breathe() {
-	if f.writes++; f.writes < breatheAfter {
+	if f.writes++; f.writes%breatheAfter > 0 || f.busy.count.Load() < f.busy.all {
 		return
 	}
-	f.writes = 0
-	if f.busy.count.Load() == f.busy.all {
-		f.breather.breathe()
+	now := time.Now()
+	if now.Sub(f.breathed) < f.stint {
+		return
 	}
+	f.breath()
+	f.breathed = time.Now()
+	f.stint = min(f.breathed.Sub(now), longestStint)
 }
+
+// longestStint bounds for how long nobody else hears of the network.
+const longestStint = 20 * time.Millisecond
 
 // again lists s, whose turn it is, for another write.
 func (f *flusher) again(s *Session) {
