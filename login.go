@@ -21,8 +21,8 @@ type LoginOptions struct {
 	// Issued is when the token was issued that the page has shown, or zero if
 	// it does not say. [Service.Revoke] makes older ones void.
 	Issued time.Time
-	// Checked says that [Service.CheckToken] has just been asked.
-	Checked bool
+	// Checked is what [Service.CheckToken] has just said of the token, if it was asked.
+	Checked TokenCheck
 	// Trusted says that the page did not log in by a token, so that none can be void.
 	Trusted bool
 	// Greet, where set, is called once with the welcome of a page that is let in, when the page has been sent
@@ -54,7 +54,7 @@ type Welcome struct {
 // no room and its user not online, or no longer than for the grace period. Otherwise Logout must follow when the page is gone. A page logs in once; the
 // caller sees to that.
 func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOptions) (Welcome, error) {
-	if !o.Checked {
+	if o.Checked == 0 {
 		if err := s.checkRevoked(ctx, who.User, o); err != nil {
 			return Welcome{}, err
 		}
@@ -87,8 +87,11 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		at = place
 	})
 	defer page.Release()
-	// Whoever made the token void meanwhile may not have seen the page.
-	err = s.checkRevoked(ctx, who.User, o)
+	// Whoever made the token void meanwhile may not have seen the page; who does it from now on
+	// will.
+	if o.Checked != TokenCheck(s.revocations.Load()+1) {
+		err = s.checkRevoked(ctx, who.User, o)
+	}
 	var w Welcome
 	if err == nil {
 		w, err = s.welcome(ctx, who, page, at, preferences, o)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,6 +49,7 @@ const (
 // once. That holds for all pushes and logins that go through one Service.
 type Service struct {
 	store        Store
+	revocations  atomic.Uint64 // by this process
 	broker       Broker
 	presence     Presence
 	ownPresence  *MemoryPresence // to be closed, or nil

@@ -41,9 +41,23 @@ func TestTokensThatAreRevokedAreVoidAndPagesEnd(t *testing.T) {
 	if code := try(bob, belfry.LoginOptions{Issued: issued}); code != "" {
 		t.Errorf("another's: %q", code)
 	}
+	// What was checked before a revocation counts for nothing after it.
+	checked, err := b.CheckToken(ctx, "10", issued)
+	if err != nil || checked == 0 {
+		t.Fatalf("check %d, %v", checked, err)
+	}
+	if code := try(bob, belfry.LoginOptions{Issued: issued, Checked: checked}); code != "" {
+		t.Errorf("a token that was checked: %q", code)
+	}
+	if _, err := b.Revoke(ctx, "10"); err != nil {
+		t.Fatal(err)
+	}
+	if code := try(bob, belfry.LoginOptions{Issued: issued, Checked: checked}); code != belfry.ErrUnauthorized {
+		t.Errorf("a token that was checked before the revocation: %q", code)
+	}
 	b.Close()
 	b = newBenchOn(t, b.store)
-	if err := b.CheckToken(ctx, "1", issued); belfry.ErrorCode(err) != belfry.ErrUnauthorized {
+	if _, err := b.CheckToken(ctx, "1", issued); belfry.ErrorCode(err) != belfry.ErrUnauthorized {
 		t.Errorf("after a restart: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ func (s *Service) Revoke(ctx context.Context, user UserID) (pages int, err error
 	if err := s.store.Revoke(ctx, user, now); err != nil {
 		return 0, err
 	}
+	s.revocations.Add(1)
 	s.journal.Note(Fact{At: now, Kind: FactRevoked, User: user})
 	return s.Disconnect(context.WithoutCancel(ctx), user, "")
 }
@@ -36,22 +37,28 @@ func (s *Service) checkRevoked(ctx context.Context, user UserID, o LoginOptions)
 	if o.Trusted {
 		return nil
 	}
-	return s.CheckToken(ctx, user, o.Issued)
+	_, err := s.CheckToken(ctx, user, o.Issued)
+	return err
 }
+
+// A TokenCheck is what CheckToken has found out: how many revocations there had been.
+// Zero stands for no check.
+type TokenCheck uint64
 
 // CheckToken fails with [ErrUnauthorized] if a user's tokens that were issued at a time,
 // or do not say when, are void.
-func (s *Service) CheckToken(ctx context.Context, user UserID, issued time.Time) error {
+func (s *Service) CheckToken(ctx context.Context, user UserID, issued time.Time) (TokenCheck, error) {
+	check := TokenCheck(s.revocations.Load() + 1) // before the question
 	before, err := s.store.Revoked(ctx, user)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case before.IsZero() || issued.After(before):
-		return nil
+		return check, nil
 	case issued.IsZero():
-		return Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
+		return 0, Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
 	}
-	return Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
+	return 0, Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
 }
 
 // NoteRefused notes in the delivery record that a page of a user was refused, where it is
