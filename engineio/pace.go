@@ -6,7 +6,8 @@ import (
 )
 
 // Pace is for who has much to send to one session at once: it waits, where half
-// of Options.MaxQueue or more is queued, until all of that has been written or handed to a GET. A session that
+// of Options.MaxQueue or more is queued, until all of that has been written or handed to a GET, or
+// the session is closing. A session that
 // takes longer than limit is closed with [ReasonTooSlow]. It reports whether the
 // session is open.
 func (s *Session) Pace(limit time.Duration) bool {
@@ -15,7 +16,7 @@ func (s *Session) Pace(limit time.Duration) bool {
 		s.mu.Unlock()
 		return false
 	}
-	if s.queue.size < s.server.options.MaxQueue/2 {
+	if !s.crowded() {
 		s.mu.Unlock()
 		return true
 	}
@@ -32,7 +33,17 @@ func (s *Session) Pace(limit time.Duration) bool {
 	return s.isOpen()
 }
 
-// emptied lets Pace go on. s.mu is held, and nothing is queued.
+// Crowded reports whether so much is queued that Pace would wait.
+func (s *Session) Crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateOpen && s.crowded()
+}
+
+// crowded is Crowded of an open session. s.mu is held.
+func (s *Session) crowded() bool { return s.queue.size >= s.server.options.MaxQueue/2 }
+
+// emptied lets Pace go on. s.mu is held, and nothing is queued or nothing more will be.
 func (s *Session) emptied() {
 	if s.paced {
 		s.paced = false

@@ -52,6 +52,7 @@ func TestPaceEndsWithTheSession(t *testing.T) {
 	for name, end := range map[string]func(*Session){
 		"too slow": nil,
 		"closed":   func(s *Session) { s.abort(ReasonForcedClose) },
+		"closing":  func(s *Session) { s.Close(ReasonForcedClose) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := slow
@@ -81,6 +82,11 @@ func TestPaceEndsWithTheSession(t *testing.T) {
 			if s.Pace(time.Hour) {
 				t.Error("the session is open again")
 			}
+			s.mu.Lock()
+			if waits := s.state == stateClosing; waits != (name == "closing") {
+				t.Errorf("what is queued waits to be written: %t", waits)
+			}
+			s.mu.Unlock()
 			close(b.opened)
 		})
 	}

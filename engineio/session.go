@@ -202,6 +202,7 @@ func (s *Session) leave() {
 // limit in any case. It unlocks s.mu.
 func (s *Session) finish(reason Reason, code int, limit time.Duration) {
 	s.state, s.reason, s.code = stateClosing, reason, uint16(code)
+	s.emptied()
 	if limit < s.server.wheel.tick {
 		time.AfterFunc(limit, func() { s.abort(reason) })
 	} else {
