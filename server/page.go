@@ -64,7 +64,10 @@ func (p *page) Leave(rooms ...string) { p.socket.Leave(p.format.roomsOf(rooms)..
 func (p *page) Hold() { p.socket.Hold() }
 
 // Release implements [belfry.Page].
-func (p *page) Release() { p.socket.Release() }
+func (p *page) Release() { p.socket.ReleasePaced(paceTimeout) }
+
+// Drop implements [belfry.Page].
+func (p *page) Drop() { p.socket.Drop() }
 
 // Emit implements [belfry.Page].
 func (p *page) Emit(event string, cursor belfry.Cursor, args ...any) bool {

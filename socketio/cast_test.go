@@ -33,7 +33,7 @@ func (w *tape) Write(p []byte) error {
 func (*tape) Finish() error { return nil }
 func (*tape) Close() error  { return nil }
 
-var numbered = regexp.MustCompile(`\["n",(\d+)\]`)
+var numbered = regexp.MustCompile(`\["n",(\d+)[],]`)
 
 // numbers returns the arguments of the events n that have been written.
 func (w *tape) numbers() []int {

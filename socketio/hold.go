@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"sync"
+	"time"
 
 	"belfry/engineio"
 )
@@ -19,7 +20,7 @@ type heldState uint8
 const (
 	heldKeeping heldState = iota
 	heldReleased
-	heldDropped // the socket is closed: nothing may follow what the client will not get
+	heldDropped // nothing may follow what the client will not get
 )
 
 // Hold keeps broadcasts to the socket aside, in their order, until Release. What
@@ -61,22 +62,58 @@ func (s *Socket) Hold() {
 
 // Release queues for the client what Hold has kept, in its order, and lets
 // broadcasts through again. None is lost, sent twice or overtaken by a later one,
-// those that come during Release included. Without a Hold it does nothing.
+// those that come during Release included. Without a Hold it does nothing. Where together with what
+// is queued already it may be more than engineio.Options.MaxQueue, ReleasePaced is the one to call.
 func (s *Socket) Release() {
-	h := s.held.Load()
-	if h == nil {
-		return
+	if h := s.held.Load(); h != nil {
+		h.release(s, func() bool { return false })
 	}
+}
+
+// ReleasePaced is Release as fast as the client takes it: it queues as much as
+// there is room for, and waits for more room as [engineio.Session.Pace] does, each time for no longer
+// than limit. What is broadcast meanwhile is kept, too. It reports whether the
+// client is there.
+func (s *Socket) ReleasePaced(limit time.Duration) bool {
+	h := s.held.Load()
+	for h != nil && !h.release(s, s.conn.session.Crowded) {
+		if !s.conn.session.Pace(limit) {
+			return false // what is kept is dropped with the socket
+		}
+	}
+	return s.Connected()
+}
+
+// Drop forgets what Hold has kept and lets broadcasts through again: for a client that
+// must not be told of what came later, since it cannot be told what it has missed.
+func (s *Socket) Drop() {
+	if h := s.held.Load(); h != nil {
+		h.drop()
+		s.held.CompareAndSwap(h, nil)
+	}
+}
+
+// release queues what is kept until crowded says that there is no more room, and
+// reports whether that was all.
+func (h *held) release(s *Socket, crowded func() bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.state != heldKeeping {
-		return
+		return true
 	}
-	for _, f := range h.frames {
+	for len(h.frames) > 0 {
+		if crowded() {
+			return false
+		}
+		f := h.frames[0]
 		s.conn.session.Send(f) // after one that fails, all fail
+		h.frames[0] = nil
+		h.frames = h.frames[1:]
+		h.size -= f.Size()
 	}
 	h.state, h.frames = heldReleased, nil
-	s.held.Store(nil)
+	s.held.CompareAndSwap(h, nil)
+	return true
 }
 
 // deliver queues the frame of a broadcast, or keeps it if the socket is held. With
@@ -109,7 +146,7 @@ func (s *Socket) keep(h *held, f *engineio.Frame) bool {
 	return true
 }
 
-// drop forgets what is kept, for a socket that is closed.
+// drop forgets what is kept, and what is still to be.
 func (h *held) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
