@@ -102,9 +102,10 @@ type Page interface {
 	Join(rooms ...string)
 	Leave(rooms ...string)
 	// Hold keeps back what is published to the page's rooms from now on, until
-	// Release lets it go, in order. Emit is not held back.
+	// Release lets it go, in order and as fast as Pace allows, or Drop throws it away. Emit is not held back.
 	Hold()
 	Release()
+	Drop()
 	// Emit sends an event to this page alone. It never waits. It reports
 	// whether the page still takes events.
 	Emit(event string, cursor Cursor, args ...any) bool

@@ -273,3 +273,32 @@ func TestAPageIsGreetedBeforeItHearsWhatIsPublished(t *testing.T) {
 		t.Errorf("the page got %v, want %v", names, want)
 	}
 }
+
+// A page that is told something later than what it has missed would come back
+// from there.
+func TestALoginThatFailsTellsNothingOfWhatCameMeanwhile(t *testing.T) {
+	b := newBench(t, func(o *belfry.ServiceOptions) { o.CatchUpLimit = 1 })
+	p, w := b.login(ann)
+	b.logout(ann, p)
+	for range 3 {
+		b.record("missed", "acme")
+	}
+	b.store.set(func(s *shakyStore) {
+		s.since = func() (func([]belfry.LogEntry), error) {
+			b.record("live", "acme")
+			return func([]belfry.LogEntry) {}, nil
+		}
+	})
+	promised := from(w.Cursor)
+	promised.Resumed = true
+	q := b.hub.newPage()
+	if _, err := b.Login(context.Background(), ann, q, promised); belfry.ErrorCode(err) != belfry.ErrConflict {
+		t.Fatalf("Login: %v", err)
+	}
+	if got := q.story(); got != "" {
+		t.Errorf("the page is told %q", got)
+	}
+	if q.held {
+		t.Error("the page is held")
+	}
+}

@@ -30,6 +30,7 @@ type page struct {
 	kept   []event // until it is released
 	events []event
 	since  belfry.Cursor
+	pace   func() bool // nil for a page that takes everything at once; set before it logs in
 }
 
 type event struct {
@@ -123,7 +124,13 @@ func (p *page) Release() {
 	p.events, p.kept = append(p.events, p.kept...), nil
 }
 
-func (p *page) Pace() bool { return true }
+func (p *page) Drop() {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	p.held, p.kept = false, nil
+}
+
+func (p *page) Pace() bool { return p.pace == nil || p.pace() }
 
 func (p *page) Emit(name string, cursor belfry.Cursor, args ...any) bool {
 	p.hub.mu.Lock()

@@ -86,7 +86,14 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		page.Join(rooms...)
 		at = place
 	})
-	defer page.Release()
+	admitted := false
+	defer func() {
+		if admitted {
+			page.Release()
+		} else {
+			page.Drop() // or the page would come back from after what it has missed
+		}
+	}()
 	// Whoever made the token void meanwhile may not have seen the page; who does it from now on
 	// will.
 	if o.Checked != TokenCheck(s.revocations.Load()+1) {
@@ -106,6 +113,7 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	if o.Greet != nil {
 		o.Greet(w)
 	}
+	admitted = true
 	s.journal.Note(Fact{At: s.now(), Kind: FactLogin, User: who.User, Company: who.Company, Page: page.ID()})
 	return w, nil
 }

@@ -21,6 +21,8 @@ type shakyStore struct {
 	// answer; read runs after Undelivered has read.
 	add  func(ctx context.Context) error
 	read func()
+	// since, where set, is asked before the log is read, and told what was.
+	since func() (told func(entries []belfry.LogEntry), err error)
 	// fail, where set, is the answer of everything.
 	fail error
 }
@@ -100,6 +102,22 @@ func (s *shakyStore) Undelivered(ctx context.Context, who belfry.Identity, limit
 		defer read()
 	}
 	return s.Store.Undelivered(ctx, who, limit)
+}
+
+func (s *shakyStore) Since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {
+	s.mu.Lock()
+	since := s.since
+	s.mu.Unlock()
+	if since == nil {
+		return s.Store.Since(ctx, who, after, until, limit)
+	}
+	told, err := since()
+	if err != nil {
+		return nil, false, err
+	}
+	entries, complete, err := s.Store.Since(ctx, who, after, until, limit)
+	told(entries)
+	return entries, complete, err
 }
 
 func (s *shakyStore) Counts(ctx context.Context, who belfry.Identity) (belfry.Counts, error) {

@@ -78,6 +78,7 @@ func (silentPage) Join(...string)  {}
 func (silentPage) Leave(...string) {}
 func (silentPage) Hold()           {}
 func (silentPage) Release()        {}
+func (silentPage) Drop()           {}
 func (silentPage) Pace() bool      { return true }
 
 func (silentPage) Emit(string, belfry.Cursor, ...any) bool { return true }

@@ -27,6 +27,7 @@ func (lonePage) Join(...string)  {}
 func (lonePage) Leave(...string) {}
 func (lonePage) Hold()           {}
 func (lonePage) Release()        {}
+func (lonePage) Drop()           {}
 func (lonePage) Pace() bool      { return true }
 
 func (lonePage) Emit(string, belfry.Cursor, ...any) bool { return true }
