@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +12,11 @@ import (
 
 // bodyTimeout bounds how long a client may take to send the body of a POST.
 const bodyTimeout = 20 * time.Second
+
+// handlingTimeout is how long the answer to a POST waits until the messages in it
+// are handled. The reference server waits for none. A handler that waits until its client has taken
+// what was sent would wait forever where the client sends one request at a time.
+const handlingTimeout = time.Second
 
 // raceDelay is how long a GET that comes after a probe waits for the upgrade
 // packet, which its client may have sent before it on the other connection.
@@ -147,15 +153,13 @@ var payloadBuffers = sync.Pool{New: func() any {
 
 // servePost reads the packets in a POST.
 func (s *Session) servePost(w http.ResponseWriter, r *http.Request, form responseForm) {
-	if err := s.startPost(); err != nil {
+	if err := s.startPost(r.Context()); err != nil {
 		writeError(w, err)
 		return
 	}
-	defer s.endPost()
-
-	octets := mediaType(r) == "application/octet-stream"
 	body, err := readBody(w, r, s.server.options.MaxPayload)
 	if err != nil {
+		defer s.endPost()
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {
 			w.Header().Set("Connection", "close")
@@ -166,6 +170,32 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, form respons
 		writeError(w, errBadRequest)
 		return
 	}
+	octets := mediaType(r) == "application/octet-stream"
+	valid := make(chan bool, 1)
+	go func() {
+		ok := s.handlePost(body, octets, form)
+		s.endPost() // before the answer: the client may send the next one then
+		valid <- ok
+	}()
+	late := time.NewTimer(handlingTimeout)
+	defer late.Stop()
+	select {
+	case ok := <-valid:
+		if !ok {
+			writeError(w, errBadRequest)
+			return
+		}
+	case <-late.C:
+		s.postLate()
+	}
+	form.writeOK(w)
+}
+
+// handlePost hands over the packets of a POST. It reports false where they are malformed, which
+// ends the session.
+func (s *Session) handlePost(body []byte, octets bool, form responseForm) (valid bool) {
+	defer s.recoverPanic()
+	var err error
 	if form.jsonp != "" {
 		body, err = jsonpBody(body)
 	} else if octets && s.protocol == Protocol4 {
@@ -181,34 +211,58 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, form respons
 	}
 	if err != nil && !errors.Is(err, errLinkDone) {
 		s.abort(ReasonParseError)
-		writeError(w, errBadRequest)
-		return
+		return false
 	}
-	form.writeOK(w)
+	return true
 }
 
 // startPost refuses a second POST, which ends the session (EIO4, "Sending data":
-// a client MUST NOT have more than one), and a POST that comes too late.
-func (s *Session) startPost() *requestError {
-	s.mu.Lock()
-	switch {
-	case s.state != stateOpen:
+// a client MUST NOT have more than one), and a POST that comes too late. One that follows on
+// another that is answered and still being handled waits until that is done.
+func (s *Session) startPost(ctx context.Context) *requestError {
+	for {
+		s.mu.Lock()
+		switch {
+		case s.state != stateOpen:
+			s.mu.Unlock()
+			return errUnknownSession
+		case !s.posting:
+			s.posting = true
+			s.mu.Unlock()
+			return nil
+		}
+		handled := s.handled
 		s.mu.Unlock()
-		return errUnknownSession
-	case s.posting:
-		s.mu.Unlock()
-		s.abort(ReasonTransportError)
-		return errBadRequest
+		if handled == nil {
+			s.abort(ReasonTransportError)
+			return errBadRequest
+		}
+		select {
+		case <-handled:
+		case <-ctx.Done():
+			s.abort(ReasonTransportError)
+			return errBadRequest
+		}
 	}
-	s.posting = true
-	s.mu.Unlock()
-	return nil
+}
+
+// postLate says that the POST is being answered though it is still being handled.
+func (s *Session) postLate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.posting {
+		s.handled = make(chan struct{})
+	}
 }
 
 func (s *Session) endPost() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.posting = false
-	s.mu.Unlock()
+	if s.handled != nil {
+		close(s.handled)
+		s.handled = nil
+	}
 }
 
 // readBody reads a body of at most limit bytes, within [bodyTimeout].

@@ -79,7 +79,7 @@ type Session struct {
 
 	state   sessionState
 	turn    turn   // who has the queue, where a WebSocket connection carries the session
-	posting bool   // a POST is being read
+	posting bool   // a POST is being read or handled
 	probed  bool   // the probe has been probed: waiting GETs are released
 	paced   bool   // somebody waits until the queue is empty, see Pace
 	code    uint16 // the close code that a WebSocket peer will get
@@ -95,6 +95,7 @@ type Session struct {
 	link      *Link // the WebSocket connection that carries it, nil while polling
 	probe     *Link // the WebSocket connection that may take over
 	heartbeat heartbeat
+	handled   chan struct{} // closed when a POST that is answered already is handled; nil without one
 }
 
 // ID returns the session id: 20 characters that cannot be guessed.
