@@ -71,8 +71,8 @@ func TestWhoMissedTooMuchLoadsTheListsAnew(t *testing.T) {
 	}
 	can := func(want bool) {
 		t.Helper()
-		if got, err := b.CanCatchUp(ctx, ann, w.Cursor); err != nil || got != want {
-			t.Errorf("CanCatchUp says %v, %v; want %v", got, err, want)
+		if got, near, err := b.CanCatchUp(ctx, ann, w.Cursor); err != nil || got != want || near != want {
+			t.Errorf("CanCatchUp says %v, near %v, %v; want %v", got, near, err, want)
 		}
 	}
 	can(true)

@@ -2,7 +2,6 @@ package belfry
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,6 +17,8 @@ type LoginOptions struct {
 	// Resumed says that the page was promised everything after its cursor: it fails with
 	// [ErrConflict] rather than be told to load its lists anew.
 	Resumed bool
+	// Near says that [Service.CanCatchUp] has just said so.
+	Near bool
 	// Issued is when the token was issued that the page has shown, or zero if
 	// it does not say. [Service.Revoke] makes older ones void.
 	Issued time.Time
@@ -50,6 +51,9 @@ type Welcome struct {
 // Everything published later follows, so that the page misses nothing, gets
 // nothing twice and keeps the order.
 //
+// A page that has missed much is told nearly all of it before it enters the rooms, for as long as it
+// goes on taking it, whenever ctx ends.
+//
 // It fails with [ErrUnauthorized] if the token is void, or as Store and Presence do; then the page is in
 // no room and its user not online, or no longer than for the grace period. Otherwise Logout must follow when the page is gone. A page logs in once; the
 // caller sees to that.
@@ -59,6 +63,15 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 			return Welcome{}, err
 		}
 	}
+	a := &arrival{who: who, page: page, options: o}
+	if err := s.approach(ctx, a); err != nil {
+		return Welcome{}, err
+	}
+	if a.told > 0 { // which may have taken all the time that there was for a login
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
+		defer cancel()
+	}
 	if err := s.logins.enter(ctx, string(who.User)); err != nil {
 		return Welcome{}, err
 	}
@@ -66,25 +79,24 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	if err := s.enrol(ctx, who); err != nil {
 		return Welcome{}, err
 	}
-	preferences, err := s.preferencesOf(ctx, who.User)
-	if err != nil {
+	var err error
+	if a.preferences, err = s.preferencesOf(ctx, who.User); err != nil {
 		return Welcome{}, err
 	}
 	online, err := s.presence.Join(ctx, who, page.ID())
 	if err != nil {
 		return Welcome{}, err
 	}
-	if len(preferences) > 0 {
-		s.choosers.set(who.User, preferences)
+	if len(a.preferences) > 0 {
+		s.choosers.set(who.User, a.preferences)
 	}
 	// From here on the page is told what is published, but hears it only after
 	// what came before.
 	rooms := []string{UserRoom(who.User), MemberRoom(who), CompanyRoom(who.Company), EverybodyRoom}
-	var at ID
 	s.line.at(func(place ID) {
 		page.Hold()
 		page.Join(rooms...)
-		at = place
+		a.at = place
 	})
 	admitted := false
 	defer func() {
@@ -101,7 +113,7 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	}
 	var w Welcome
 	if err == nil {
-		w, err = s.welcome(ctx, who, page, at, preferences, o)
+		w, err = s.welcome(ctx, a)
 	}
 	if err != nil {
 		page.Leave(rooms...)
@@ -118,53 +130,52 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	return w, nil
 }
 
+// An arrival is a page that logs in.
+type arrival struct {
+	who         Identity
+	page        Page
+	at          ID // the place up to which it is told what came before
+	preferences []Preference
+	options     LoginOptions
+	counts      Counts
+	told        int // log entries that it was sent before at
+}
+
+// fresh reports whether the page is told what waits, not what came after its cursor.
+func (a *arrival) fresh() bool { return a.options.Stale || a.options.Cursor == Cursor{} }
+
 // welcome sends the page what it has missed up to a place.
-func (s *Service) welcome(ctx context.Context, who Identity, page Page, at ID, preferences []Preference, o LoginOptions) (Welcome, error) {
-	w := Welcome{Cursor: Cursor(at), Reset: o.Stale}
+func (s *Service) welcome(ctx context.Context, a *arrival) (Welcome, error) {
+	w := Welcome{Cursor: Cursor(a.at), Reset: a.options.Stale}
 	var missed []LogEntry
 	var err error
-	fresh := o.Stale || o.Cursor == Cursor{}
+	fresh := a.fresh()
 	if !fresh {
-		if missed, w.Reset, err = s.missed(ctx, who, at, o); err != nil {
+		if missed, w.Reset, err = s.missed(ctx, a); err != nil {
 			return Welcome{}, err
 		}
 		fresh = w.Reset
 	}
 	var waiting []Message
 	if fresh {
-		if waiting, err = s.store.Undelivered(ctx, who, s.replayLimit); err != nil {
+		if waiting, err = s.store.Undelivered(ctx, a.who, s.replayLimit); err != nil {
 			return Welcome{}, err
 		}
-		s.behind.note(page.ID(), len(waiting) == s.replayLimit)
+		s.behind.note(a.page.ID(), len(waiting) == s.replayLimit)
 	}
-	if w.Counts, err = s.store.Counts(ctx, who); err != nil {
+	if a.counts, err = s.store.Counts(ctx, a.who); err != nil {
 		return Welcome{}, err
 	}
+	w.Counts = a.counts
 	// Whatever can fail is over.
 	ctx = context.WithoutCancel(ctx)
 	if fresh {
-		w.Replayed = s.replay(ctx, who, page, waiting, at, preferences, w.Counts)
+		w.Replayed = s.replay(ctx, a, waiting)
 	} else {
-		w.Replayed = s.catchUp(ctx, who, page, missed, preferences, w.Counts)
+		n, _ := s.tellMissed(ctx, a, missed)
+		w.Replayed = a.told + n
 	}
 	return w, nil
-}
-
-// promisedMore is how much more than the usual a page is told that was promised
-// everything: a little may have come since.
-const promisedMore = 2
-
-// missed returns what came after a page's cursor, or that it has to load its lists anew.
-func (s *Service) missed(ctx context.Context, who Identity, at ID, o LoginOptions) (entries []LogEntry, reset bool, err error) {
-	limit := s.catchUpLimit
-	if o.Resumed {
-		limit *= promisedMore
-	}
-	entries, complete, err := s.store.Since(ctx, who, ID(o.Cursor), at, limit)
-	if err == nil && !complete && o.Resumed {
-		err = Errorf(ErrConflict, "too much has come since; connect again")
-	}
-	return entries, !complete, err
 }
 
 // enrol makes a member of who logs in for the first time.
@@ -194,23 +205,23 @@ func (s *Service) showOnline(ctx context.Context, company CompanyID, page Page, 
 	return users
 }
 
-// replay sends the page the messages that waited. Those after at are published as soon as the page
+// replay sends the page the messages that waited. Those after its place are published as soon as the page
 // is released. A page that is lost half way goes on after the last that it got.
-func (s *Service) replay(ctx context.Context, who Identity, page Page, waiting []Message, at ID, preferences []Preference, counts Counts) int {
+func (s *Service) replay(ctx context.Context, a *arrival, waiting []Message) int {
 	sent := make([]ID, 0, len(waiting))
 	n := 0
 	var heard ID
 	for i := range waiting {
 		m := &waiting[i]
-		if m.ID.Compare(at) > 0 {
+		if m.ID.Compare(a.at) > 0 {
 			break
 		}
-		if !s.mutes(preferences, m) {
-			if !page.Pace() || !page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &counts}) {
+		if !s.mutes(a.preferences, m) {
+			if !a.page.Pace() || !a.page.Emit(EventMessage, Cursor(m.ID), MessageEvent{m, &a.counts}) {
 				break
 			}
 			n++
-			s.noteReplay(who, page, m.ID)
+			s.noteReplay(a.who, a.page, m.ID)
 		}
 		if m.IsNotice() {
 			heard = m.ID
@@ -219,10 +230,10 @@ func (s *Service) replay(ctx context.Context, who Identity, page Page, waiting [
 		}
 	}
 	if len(sent) > 0 {
-		s.markDelivered(ctx, who.User, sent...)
+		s.markDelivered(ctx, a.who.User, sent...)
 	}
 	if !heard.IsZero() {
-		s.markHeard(ctx, who, heard)
+		s.markHeard(ctx, a.who, heard)
 	}
 	return n
 }
@@ -236,48 +247,6 @@ func (s *Service) mutes(preferences []Preference, m *Message) bool {
 	return muted
 }
 
-// catchUp sends the page what it has missed, each with the cursor after it.
-func (s *Service) catchUp(ctx context.Context, who Identity, page Page, missed []LogEntry, preferences []Preference, counts Counts) int {
-	var sent []ID
-	n := 0
-	missed = slices.DeleteFunc(missed, func(e LogEntry) bool { return e.Message != nil && s.mutes(preferences, e.Message) })
-	for i, e := range missed {
-		cursor := Cursor(e.Place)
-		if i+1 < len(missed) && missed[i+1].Place == e.Place {
-			cursor = Cursor{} // not all of this place yet
-		}
-		event, arg := e.event(&counts)
-		if !page.Pace() || !page.Emit(event, cursor, arg) {
-			break
-		}
-		n++
-		if m := e.Message; m != nil {
-			if !m.IsNotice() {
-				sent = append(sent, m.ID)
-			}
-			s.noteReplay(who, page, m.ID)
-		}
-	}
-	if len(sent) > 0 {
-		s.markDelivered(ctx, who.User, sent...)
-	}
-	if n > 0 && n == len(missed) {
-		s.markHeard(ctx, who, missed[n-1].Place)
-	}
-	return n
-}
-
-// event returns the event that tells of an entry.
-func (e *LogEntry) event(counts *Counts) (name string, arg any) {
-	switch {
-	case e.Message != nil:
-		return EventMessage, MessageEvent{e.Message, counts}
-	case e.Activity != nil:
-		return EventActivity, e.Activity
-	}
-	return EventOf(e.Revision.Kind), RevisionEvent{Revision: *e.Revision, Message: e.Edited}
-}
-
 func (s *Service) noteReplay(who Identity, page Page, id ID) {
 	s.journal.Note(Fact{At: s.now(), Kind: FactReplayed, Message: id, User: who.User, Company: who.Company, Page: page.ID()})
 }
@@ -287,15 +256,6 @@ func (s *Service) markHeard(ctx context.Context, who Identity, place ID) {
 	if err := s.store.MarkHeard(ctx, who, place); err != nil {
 		s.log.WarnContext(ctx, "not recorded that notices were heard; the next login repeats them", "user", who.User, "err", err)
 	}
-}
-
-// CanCatchUp reports whether a page of the identity can be told all that came after a
-// cursor, so that it need not load its lists anew. It fails as the Store does.
-func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (bool, error) {
-	var at ID
-	s.line.at(func(place ID) { at = place })
-	_, complete, err := s.store.Since(ctx, who, ID(cursor), at, s.catchUpLimit)
-	return complete, err
 }
 
 // Logout says that a page that had logged in is gone, and why. Its rooms are its

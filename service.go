@@ -28,6 +28,9 @@ type ServiceOptions struct {
 	// CatchUpLimit bounds what a page is told that catches up from a cursor; 0
 	// means 500. Beyond it the page has to load its lists anew.
 	CatchUpLimit int
+	// CatchUpStep is how much a page that catches up is told at once, in bytes: so much is kept in
+	// memory for it. It should be no more than a quarter of what may be queued for a page. 0 means 64 KiB.
+	CatchUpStep int
 	// MaxReceivers bounds the receivers of one push; 0 means 10,000.
 	MaxReceivers int
 	// ForcedCategories lists the categories of messages that no preference turns off.
@@ -39,6 +42,7 @@ type ServiceOptions struct {
 const (
 	DefaultReplayLimit  = 100
 	DefaultCatchUpLimit = 500
+	DefaultCatchUpStep  = 64 << 10
 	DefaultMaxReceivers = 10_000
 )
 
@@ -57,6 +61,7 @@ type Service struct {
 	now          func() time.Time
 	replayLimit  int
 	catchUpLimit int
+	catchUpStep  int
 	maxReceivers int
 	forced       []string
 	log          *slog.Logger
@@ -87,7 +92,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	}
 	s := &Service{
 		store: o.Store, broker: o.Broker, presence: o.Presence, journal: o.Journal, now: o.Now,
-		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, maxReceivers: o.MaxReceivers,
+		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
 		agenda: newAgenda(), teller: newTeller(),
 	}
@@ -127,6 +132,9 @@ func (s *Service) setDefaults() {
 	}
 	if s.catchUpLimit <= 0 {
 		s.catchUpLimit = DefaultCatchUpLimit
+	}
+	if s.catchUpStep <= 0 {
+		s.catchUpStep = DefaultCatchUpStep
 	}
 	if s.maxReceivers <= 0 {
 		s.maxReceivers = DefaultMaxReceivers

@@ -222,14 +222,14 @@ func (g *gateway) resumable(ctx context.Context, l *login, pid, offset string) (
 	if err != nil {
 		return "", false
 	}
-	complete, err := g.service.CanCatchUp(ctx, l.who, cursor)
+	complete, near, err := g.service.CanCatchUp(ctx, l.who, cursor)
 	if err != nil {
 		logFailure(ctx, g.log, "session not resumed", err)
 	}
 	if err != nil || !complete {
 		return "", false
 	}
-	l.options.Cursor, l.options.Resumed = cursor, true
+	l.options.Cursor, l.options.Resumed, l.options.Near = cursor, true, near
 	return session.ID, true
 }
 

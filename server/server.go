@@ -178,6 +178,7 @@ func New(ctx context.Context, options Options) (*Server, error) {
 		Journal:          o.Journal,
 		ReplayLimit:      o.ReplayLimit,
 		CatchUpLimit:     o.CatchUpLimit,
+		CatchUpStep:      o.MaxQueue / 4,
 		ForcedCategories: o.ForcedCategories,
 		Logger:           o.Logger,
 	})
