@@ -8,7 +8,7 @@ DEMO := web/dist/demo/index.html
 MODULES := web/node_modules/.package-lock.json
 PEERS := bench/socketio/node_modules/.package-lock.json
 
-.PHONY: build run test web lint test-go test-peers test-web bench million bench-peers fuzz clean
+.PHONY: build run test web lint test-go test-peers test-web bench million bench-peers soak fuzz clean
 
 build: bin/belfry  ## the program with its pages
 
@@ -61,6 +61,10 @@ million:           ## what pages cost from 10,000 to 1,000,000, in memory; minut
 
 bench-peers:       ## belfry beside other servers: table and plots of docs/BENCHMARKS.md
 	bench/run
+
+SOAK := 3m
+soak:              ## more than the server can deliver, to pages that come and go: make soak SOAK=30m
+	BELFRY_SOAK=$(SOAK) go test -race -run '^TestSoak$$' -v -timeout 24h ./load
 
 fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s
