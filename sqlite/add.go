@@ -59,9 +59,7 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 			return nil, err
 		}
 		b.state.messages++
-	}
-	if len(entries.Messages) > 0 {
-		b.changed()
+		b.changedBy(m)
 	}
 	for i := range entries.Activities {
 		if err := b.addActivity(&entries.Activities[i]); err != nil {
@@ -74,6 +72,18 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 		}
 	}
 	return replaced, nil
+}
+
+// changedBy says that a message or notice is new.
+func (b *batch) changedBy(m *belfry.Message) {
+	switch {
+	case m.IsNotice():
+		b.changedMany(m.Company)
+	case m.IsRead || m.IsArchived || m.CollapseKey != "":
+		b.changedOf(m.Receiver)
+	default:
+		b.change(change{user: m.Receiver, company: m.Company, added: true, messageType: m.Type, id: m.ID})
+	}
 }
 
 // collapse removes what a new message replaces, also what came before it in the

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+
+	"belfry"
 )
 
 const (
@@ -32,6 +34,8 @@ type batch struct {
 	stored state // in the database
 	state  state // after the writes so far
 	sweep  bool  // notices have gone; see gone.go
+
+	changes []change // of counts
 }
 
 func (b *batch) start() error {
@@ -42,8 +46,26 @@ func (b *batch) start() error {
 	return err
 }
 
-// changed says that a write has changed an inbox.
-func (b *batch) changed() { b.state.version++ }
+// changedOf says that a write has changed inboxes of a user.
+func (b *batch) changedOf(user belfry.UserID) { b.change(change{user: user}) }
+
+// changedMany says that a write has changed inboxes of a company's members, or of everybody.
+func (b *batch) changedMany(company belfry.CompanyID) { b.change(change{company: company, many: true}) }
+
+func (b *batch) change(c change) {
+	b.state.version++
+	c.version = b.state.version
+	b.changes = append(b.changes, c)
+}
+
+// changedMessage is changedOf or changedMany for a message or notice.
+func (b *batch) changedMessage(receiver belfry.UserID, company belfry.CompanyID) {
+	if receiver == "" {
+		b.changedMany(company)
+		return
+	}
+	b.changedOf(receiver)
+}
 
 func (b *batch) finish() error {
 	if b.state == b.stored {

@@ -35,16 +35,16 @@ var (
 		UNION ALL ` + archivedNotices(`''`, ``) + `
 		UNION ALL ` + archivedNotices(`?2`, ` AND ?2 <> ''`) + inboxOrder
 
-	// The version comes as a row of type 0, which no message has, so that it is
+	// The version and the last seen come as a row of type 0, which no message has, so that they are
 	// read in the same snapshot.
-	sqlCounts = `SELECT 0, n, 0 FROM changes
+	sqlCounts = `SELECT 0, n, 0, ` + seen + ` FROM changes
 		UNION ALL
-		SELECT type, count(*), count(*) FILTER (WHERE id > ` + seen + `)
+		SELECT type, count(*), count(*) FILTER (WHERE id > ` + seen + `), NULL
 		FROM messages INDEXED BY messages_unread
 		WHERE receiver = ?1 AND company IN ('', ?2) AND is_read = 0
 		GROUP BY company, type
 		UNION ALL
-		SELECT type, count(*), count(*) FILTER (WHERE id > ` + seen + `)
+		SELECT type, count(*), count(*) FILTER (WHERE id > ` + seen + `), NULL
 		FROM (` + noticeArms(`n.type, n.id`, unreadNotices, fromFirst, isUnread) + `)
 		GROUP BY type`
 )
@@ -88,36 +88,43 @@ func (s *Store) Inbox(ctx context.Context, who belfry.Identity, q belfry.InboxQu
 
 // Counts implements [belfry.MessageStore].
 func (s *Store) Counts(ctx context.Context, who belfry.Identity) (belfry.Counts, error) {
-	stmt, err := s.queries.get(ctx, sqlCounts)
-	if err != nil {
-		return belfry.Counts{}, portError(ctx, err)
+	if err := ctx.Err(); err != nil {
+		return belfry.Counts{}, err
 	}
-	counts, err := queryCounts(ctx, stmt, who)
+	counts, err := s.tally.of(ctx, who, func() (kept, error) {
+		stmt, err := s.queries.get(ctx, sqlCounts)
+		if err != nil {
+			return kept{}, err
+		}
+		return queryCounts(ctx, stmt, who)
+	})
 	if err != nil {
 		return belfry.Counts{}, portError(ctx, err)
 	}
 	return counts, nil
 }
 
-func queryCounts(ctx context.Context, stmt *sql.Stmt, who belfry.Identity) (belfry.Counts, error) {
-	counts := belfry.Counts{ByType: make(map[belfry.MessageType]int)}
+func queryCounts(ctx context.Context, stmt *sql.Stmt, who belfry.Identity) (kept, error) {
+	var k kept
 	err := each(ctx, stmt, []any{string(who.User), string(who.Company)}, func(rows *sql.Rows) error {
 		var (
 			messageType belfry.MessageType
 			n           int64
 			unseen      int
+			seen        sql.RawBytes
 		)
-		if err := rows.Scan(&messageType, &n, &unseen); err != nil {
+		if err := rows.Scan(&messageType, &n, &unseen, &seen); err != nil {
 			return err
 		}
-		if messageType == 0 {
-			counts.Version = n
+		if messageType != 0 {
+			k.add(messageType, int(n), unseen)
 			return nil
 		}
-		counts.Unread += int(n)
-		counts.Unseen += unseen
-		counts.ByType[messageType] += int(n)
-		return nil
+		k.version = n
+		if len(seen) == 0 {
+			return nil
+		}
+		return scanID(seen, &k.seen)
 	})
-	return counts, err
+	return k, err
 }

@@ -168,7 +168,7 @@ func (b *batch) reviseMarked(who belfry.Identity, mark belfry.Mark, marked *belf
 	if marked.OwnRows+marked.SharedRows == 0 {
 		return nil
 	}
-	b.changed()
+	b.changedOf(who.User)
 	for _, part := range []struct {
 		company belfry.CompanyID
 		ids     []belfry.ID
@@ -197,7 +197,7 @@ func (s *Store) MarkSeen(ctx context.Context, who belfry.Identity, last belfry.I
 			return err
 		}
 		if n > 0 {
-			b.changed()
+			b.changedOf(who.User)
 		}
 		counts, err = b.counts(who)
 		return err
@@ -214,7 +214,10 @@ func (b *batch) counts(who belfry.Identity) (belfry.Counts, error) {
 	if err != nil {
 		return belfry.Counts{}, err
 	}
-	counts, err := queryCounts(b.ctx, stmt, who)
-	counts.Version = b.state.version // the database learns it when the batch ends
-	return counts, err
+	k, err := queryCounts(b.ctx, stmt, who)
+	k.version = b.state.version // the database learns it when the batch ends
+	if err == nil {
+		b.changes = append(b.changes, change{user: who.User, company: who.Company, counted: &k})
+	}
+	return k.counts(), err
 }

@@ -25,16 +25,14 @@ func (s *Store) AddMembers(ctx context.Context, company belfry.CompanyID, users 
 }
 
 func (b *batch) addMembers(company belfry.CompanyID, users []belfry.UserID, since belfry.ID) error {
-	added := int64(0)
 	for _, user := range users {
 		n, err := b.exec(sqlAddMember, string(user), string(company), since[:])
 		if err != nil {
 			return err
 		}
-		added += n
-	}
-	if added > 0 {
-		b.changed() // they may see notices now
+		if n > 0 {
+			b.changedOf(user) // they may see notices now
+		}
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) err
 				return err
 			}
 			if found {
-				b.changed()
+				b.changedMessage(r.owner, r.company)
 				return b.revise(r)
 			}
 		}
@@ -130,8 +130,8 @@ func (b *batch) take(query string, args ...any) ([]belfry.Message, error) {
 		return nil, err
 	}
 	b.state.messages -= int64(len(taken))
-	b.changed()
 	for i := range taken {
+		b.changedMessage(taken[i].Receiver, taken[i].Company)
 		if taken[i].IsNotice() {
 			if err := b.gone(taken[i].ID[:]); err != nil {
 				return nil, err

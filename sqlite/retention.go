@@ -266,16 +266,14 @@ func (b *batch) deleteMessages(keys []rowKey) (pruned belfry.Pruned, err error) 
 		}
 		if found {
 			pruned.Deleted++
+			b.changedMessage(owner.User, owner.Company)
 		}
 		if _, known := losers[owner]; found && !isRead && !known {
 			losers[owner] = struct{}{}
 			pruned.Unread = append(pruned.Unread, owner)
 		}
 	}
-	if pruned.Deleted > 0 {
-		b.state.messages -= int64(pruned.Deleted)
-		b.changed()
-	}
+	b.state.messages -= int64(pruned.Deleted)
 	return pruned, nil
 }
 

@@ -58,7 +58,7 @@ func (s *Store) SetPreferences(ctx context.Context, user belfry.UserID, preferen
 				return err
 			}
 		}
-		b.changed() // they hide notices
+		b.changedOf(user) // they hide notices
 		return nil
 	})
 	return portError(ctx, err)

@@ -33,6 +33,7 @@ type Store struct {
 	queries   *prepared
 	writer    *writer
 	late      *lateSet
+	tally     *tally
 	enrolling enrolments
 	answers   answers
 	pruner    pruner
@@ -48,7 +49,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{log: o.Logger, late: newLateSet()}
+	s := &Store{log: o.Logger, late: newLateSet(), tally: newTally()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -60,7 +61,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context, path string) error {
 	var err error
-	if s.writer, err = newWriter(ctx, path, s.late, s.log); err != nil {
+	if s.writer, err = newWriter(ctx, path, s.late, s.tally, s.log); err != nil {
 		return err
 	}
 	if err := restrict(path); err != nil {
@@ -93,6 +94,7 @@ func (s *Store) closeAll() error {
 	if s.writer != nil { // last, so that it is the one to checkpoint the log
 		errs = append(errs, s.writer.close())
 	}
+	s.tally.clear()
 	return errors.Join(errs...)
 }
 

@@ -32,8 +32,12 @@ type writer struct {
 	conn  *sql.Conn
 	stmts *prepared
 	late  *lateSet
+	tally *tally
 	log   *slog.Logger
-	sweep bool // the goroutine's: there may be marks of notices that are gone
+
+	// The goroutine's:
+	sweep   bool  // there may be marks of notices that are gone
+	version int64 // of the counts, after the last transaction
 
 	mu     sync.RWMutex // held for reading while a write is put into the queue
 	closed bool
@@ -44,14 +48,14 @@ type writer struct {
 	lazy   []*write // which wait for a batch to go with
 }
 
-func newWriter(ctx context.Context, path string, late *lateSet, log *slog.Logger) (*writer, error) {
+func newWriter(ctx context.Context, path string, late *lateSet, tally *tally, log *slog.Logger) (*writer, error) {
 	db, err := openPool(path, "cache_size(-65536)")
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
 	w := &writer{
-		db: db, late: late, log: log, sweep: true,
+		db: db, late: late, tally: tally, log: log, sweep: true,
 		queue: make(chan *write, maxBatch), idle: make(chan struct{}),
 	}
 	if err := w.open(ctx); err != nil {
@@ -243,10 +247,14 @@ func (w *writer) transact(ops []*write) (err error) {
 			// The database may have rolled back by itself; then this fails
 			// and there is nothing left to do.
 			_, _ = b.exec(sqlRollback)
+			w.tally.clear() // a commit that fails may have been one nevertheless
 		}
 	}()
 	if err := b.start(); err != nil {
 		return err
+	}
+	if b.stored.version != w.version {
+		w.tally.clear() // another process has written
 	}
 	for _, op := range ops {
 		if err := op.run(b); err != nil {
@@ -256,8 +264,10 @@ func (w *writer) transact(ops []*write) (err error) {
 	if err := b.finish(); err != nil {
 		return err
 	}
-	if _, err = b.exec(sqlCommit); err == nil && b.sweep {
-		w.sweep = true
+	if _, err := b.exec(sqlCommit); err != nil {
+		return err
 	}
-	return err
+	w.version, w.sweep = b.state.version, w.sweep || b.sweep
+	w.tally.apply(b.changes, b.state.version)
+	return nil
 }
