@@ -51,11 +51,7 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 				replaced = append(replaced, belfry.Replaced{ID: id, By: i})
 			}
 		}
-		add := b.addMessage
-		if m.IsNotice() {
-			add = b.addNotice
-		}
-		if err := add(m); err != nil {
+		if err := b.addOne(m); err != nil {
 			return nil, err
 		}
 		b.state.messages++
@@ -72,6 +68,17 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 		}
 	}
 	return replaced, nil
+}
+
+func (b *batch) addOne(m *belfry.Message) error {
+	if m.IsNotice() {
+		return b.addNotice(m)
+	}
+	err := b.addMessage(m)
+	if err == nil && !m.IsRead && !m.IsArchived {
+		err = b.addFresh(m)
+	}
+	return err
 }
 
 // changedBy says that a message or notice is new.

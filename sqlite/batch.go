@@ -11,8 +11,8 @@ const (
 	sqlBegin    = "BEGIN IMMEDIATE"
 	sqlCommit   = "COMMIT"
 	sqlRollback = "ROLLBACK"
-	sqlState    = "SELECT n, messages, activities FROM changes"
-	sqlSetState = "UPDATE changes SET n = ?, messages = ?, activities = ?"
+	sqlState    = "SELECT n, messages, activities, settled FROM changes"
+	sqlSetState = "UPDATE changes SET n = ?, messages = ?, activities = ?, settled = ?"
 )
 
 // A state is the row of the table changes.
@@ -20,6 +20,7 @@ type state struct {
 	version    int64 // of the counts
 	messages   int64 // how many rows there are, notices among them
 	activities int64
+	settled    belfry.ID // of messages with lower ids it is settled whether they wait; see waiting.go
 }
 
 // A batch is one transaction of the writer.
@@ -36,11 +37,17 @@ type batch struct {
 	sweep  bool  // notices have gone; see gone.go
 
 	changes []change // of counts
+
+	unsettled *freshSet
+	fresh     []fresh // that are stored
 }
 
 func (b *batch) start() error {
 	err := b.each(sqlState, nil, func(rows *sql.Rows) error {
-		return rows.Scan(&b.stored.version, &b.stored.messages, &b.stored.activities)
+		var settled sql.RawBytes
+		err := rows.Scan(&b.stored.version, &b.stored.messages, &b.stored.activities, &settled)
+		copy(b.stored.settled[:], settled)
+		return err
 	})
 	b.state = b.stored
 	return err
@@ -71,7 +78,7 @@ func (b *batch) finish() error {
 	if b.state == b.stored {
 		return nil
 	}
-	_, err := b.exec(sqlSetState, b.state.version, b.state.messages, b.state.activities)
+	_, err := b.exec(sqlSetState, b.state.version, b.state.messages, b.state.activities, b.state.settled[:])
 	return err
 }
 

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -9,11 +8,7 @@ import (
 	"belfry"
 )
 
-const (
-	sqlMarkDelivered = `UPDATE messages` + byPrimaryKey + `SET delivered = 1 WHERE receiver = ? AND id = ? AND delivered = 0`
-
-	sqlMarkHeard = `UPDATE members SET heard = ?3 WHERE receiver = ?1 AND company = ?2 AND heard < ?3`
-)
+const sqlMarkHeard = `UPDATE members SET heard = ?3 WHERE receiver = ?1 AND company = ?2 AND heard < ?3`
 
 // maxPending bounds the deliveries that wait to be recorded, for the time when
 // the database cannot be written.
@@ -26,7 +21,7 @@ type hearer struct {
 	notices bool
 }
 
-// A delivery says that pages of a hearer got a message, or all notices up to one.
+// A delivery says that pages of a hearer got a message that waited, or all notices up to one.
 type delivery struct {
 	hearer
 	id belfry.ID
@@ -39,6 +34,7 @@ type lateSet struct {
 	mu      sync.Mutex
 	pending map[hearer][]belfry.ID // all that are not durable
 	queue   []delivery             // those of them that no write has taken
+	due     int                    // the first of the queue, to be recorded now
 	err     error                  // of the last write
 }
 
@@ -67,6 +63,20 @@ func (l *lateSet) of(h hearer) []belfry.ID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.pending[h])
+}
+
+// age has all be recorded that are there now.
+func (l *lateSet) age() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.due = len(l.queue)
+}
+
+// aging reports whether deliveries wait to be recorded now.
+func (l *lateSet) aging() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.due > 0
 }
 
 func (l *lateSet) len() int {
@@ -100,8 +110,9 @@ func (l *lateSet) write(n int) *write {
 func (l *lateSet) take(n int) []delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n = min(n, len(l.queue))
+	n = min(n, l.due)
 	taken := l.queue[:n:n]
+	l.due -= n
 	if l.queue = l.queue[n:]; len(l.queue) == 0 {
 		l.queue = nil
 	}
@@ -136,7 +147,7 @@ func (b *batch) record(deliveries []delivery) error {
 		if d.notices {
 			_, err = b.exec(sqlMarkHeard, string(d.who.User), string(d.who.Company), d.id[:])
 		} else {
-			_, err = b.exec(sqlMarkDelivered, string(d.who.User), d.id[:])
+			_, err = b.exec(sqlWaitNoMore, string(d.who.User), d.id[:])
 		}
 		if err != nil {
 			return err
@@ -145,10 +156,17 @@ func (b *batch) record(deliveries []delivery) error {
 	return nil
 }
 
-// MarkDelivered implements [belfry.MarkStore]. The ids are kept in memory, where
-// Undelivered finds them, until the writer records them with its next batch or
-// after half a second.
+// MarkDelivered implements [belfry.MarkStore]. What is fresh is so no longer, and there is
+// nothing to record. Other ids are kept in memory, where Undelivered finds them, until the writer records them
+// within half a second.
 func (s *Store) MarkDelivered(ctx context.Context, receiver belfry.UserID, ids []belfry.ID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id belfry.ID) bool { return s.unsettled.deliver(receiver, id) })
+	if len(ids) == 0 {
+		return nil
+	}
 	return s.addLate(ctx, hearer{who: belfry.Identity{User: receiver}}, ids...)
 }
 
@@ -165,42 +183,4 @@ func (s *Store) addLate(ctx context.Context, h hearer, ids ...belfry.ID) error {
 		return belfry.Errorf(belfry.ErrUnavailable, "too many deliveries wait to be recorded")
 	}
 	return nil
-}
-
-// Who is no member has heard everything. What a member has heard is never below
-// since, and ?3 is what the database does not know of it yet.
-var sqlUndelivered = `SELECT ` + messageColumns + `
-	FROM messages INDEXED BY messages_waiting
-	WHERE receiver = ?1 AND company IN ('', ?2) AND delivered = 0 AND is_read = 0
-	UNION ALL ` + noticesInOrder(
-	`coalesce(max(?3, (SELECT heard FROM members WHERE receiver = ?1 AND company = ?2)), `+never+`)`,
-	`n.replaced = 0 AND k.id IS NULL`) + `
-	ORDER BY 2 LIMIT ?4`
-
-// Undelivered implements [belfry.MarkStore].
-func (s *Store) Undelivered(ctx context.Context, who belfry.Identity, limit int) ([]belfry.Message, error) {
-	// Before the query.
-	delivered := s.late.of(hearer{who: belfry.Identity{User: who.User}})
-	var heard belfry.ID
-	for _, id := range s.late.of(hearer{who: who, notices: true}) {
-		if bytes.Compare(id[:], heard[:]) > 0 {
-			heard = id
-		}
-	}
-	waiting, err := s.messages(ctx, sqlUndelivered,
-		string(who.User), string(who.Company), heard[:], limit+len(delivered))
-	if err != nil {
-		return nil, err
-	}
-	if len(delivered) > 0 {
-		known := make(map[belfry.ID]struct{}, len(delivered))
-		for _, id := range delivered {
-			known[id] = struct{}{}
-		}
-		waiting = slices.DeleteFunc(waiting, func(m belfry.Message) bool {
-			_, ok := known[m.ID]
-			return ok
-		})
-	}
-	return waiting[:min(limit, len(waiting))], nil
 }

@@ -33,6 +33,7 @@ type Store struct {
 	queries   *prepared
 	writer    *writer
 	late      *lateSet
+	unsettled *freshSet
 	tally     *tally
 	enrolling enrolments
 	answers   answers
@@ -49,7 +50,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{log: o.Logger, late: newLateSet(), tally: newTally()}
+	s := &Store{log: o.Logger, late: newLateSet(), unsettled: newFreshSet(), tally: newTally()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -61,7 +62,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 
 func (s *Store) open(ctx context.Context, path string) error {
 	var err error
-	if s.writer, err = newWriter(ctx, path, s.late, s.tally, s.log); err != nil {
+	if s.writer, err = newWriter(ctx, path, s); err != nil {
 		return err
 	}
 	if err := restrict(path); err != nil {

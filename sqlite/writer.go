@@ -7,12 +7,16 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"belfry"
 )
 
 const (
 	// maxBatch bounds the rows of one transaction, and with them how long the
 	// first of a batch waits for the last. A single write may have more.
 	maxBatch = 512
+	// maxLate bounds those of a transaction that nobody waits for, of each kind.
+	maxLate = 128
 	// flushAfter is how long deliveries and lazy writes wait for a batch to go with
 	// before they get one of their own.
 	flushAfter = 500 * time.Millisecond
@@ -31,13 +35,16 @@ type writer struct {
 	db    *sql.DB
 	conn  *sql.Conn
 	stmts *prepared
-	late  *lateSet
-	tally *tally
 	log   *slog.Logger
 
+	late      *lateSet
+	unsettled *freshSet
+	tally     *tally
+
 	// The goroutine's:
-	sweep   bool  // there may be marks of notices that are gone
-	version int64 // of the counts, after the last transaction
+	sweep   bool      // there may be marks of notices that are gone
+	version int64     // of the counts, after the last transaction
+	settled belfry.ID // likewise
 
 	mu     sync.RWMutex // held for reading while a write is put into the queue
 	closed bool
@@ -48,14 +55,14 @@ type writer struct {
 	lazy   []*write // which wait for a batch to go with
 }
 
-func newWriter(ctx context.Context, path string, late *lateSet, tally *tally, log *slog.Logger) (*writer, error) {
+func newWriter(ctx context.Context, path string, s *Store) (*writer, error) {
 	db, err := openPool(path, "cache_size(-65536)")
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
 	w := &writer{
-		db: db, late: late, tally: tally, log: log, sweep: true,
+		db: db, late: s.late, unsettled: s.unsettled, tally: s.tally, log: s.log, sweep: true,
 		queue: make(chan *write, maxBatch), idle: make(chan struct{}),
 	}
 	if err := w.open(ctx); err != nil {
@@ -74,7 +81,10 @@ func (w *writer) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, w.conn, scripts); err != nil {
+	if err = migrate(ctx, w.conn, scripts); err == nil {
+		err = recoverWaiting(ctx, w.conn)
+	}
+	if err != nil {
 		return errors.Join(err, w.conn.Close())
 	}
 	w.stmts = newPrepared(w.conn)
@@ -155,26 +165,54 @@ func (w *writer) loop() {
 	defer flush.Stop()
 	batch := make([]*write, 0, maxBatch+1)
 	for {
+		op, ok := w.next(flush.C)
+		if !ok {
+			w.commit(w.takeLazy())
+			w.flushAll()
+			return
+		}
 		batch = batch[:0]
-		select {
-		case op, ok := <-w.queue:
-			if !ok {
-				w.commit(w.takeLazy())
-				w.flushAll()
-				return
-			}
+		if op != nil {
 			batch = w.gather(append(batch, op))
-		case <-flush.C:
-			if w.sweep {
-				batch = append(batch, w.sweepGone())
-			}
 		}
 		batch = append(batch, w.takeLazy()...)
-		if op := w.late.write(maxBatch); op != nil {
-			batch = append(batch, op)
-		}
-		w.commit(batch)
+		w.commit(w.takeLate(batch))
 	}
+}
+
+// next waits for a write, or for the time to do what can be done late; then it returns nil. Ok is false when
+// the writer is to close.
+func (w *writer) next(flush <-chan time.Time) (op *write, ok bool) {
+	if w.late.aging() || w.unsettled.aging() {
+		select {
+		case op, ok = <-w.queue:
+			return op, ok
+		default:
+			return nil, true
+		}
+	}
+	select {
+	case op, ok = <-w.queue:
+		return op, ok
+	case <-flush:
+		w.late.age()
+		w.unsettled.age()
+		if w.sweep {
+			op = w.sweepGone()
+		}
+		return op, true
+	}
+}
+
+// takeLate adds some of what can be done late.
+func (w *writer) takeLate(batch []*write) []*write {
+	if op := w.late.write(maxLate); op != nil {
+		batch = append(batch, op)
+	}
+	if op := w.unsettled.write(maxLate, w.settled); op != nil {
+		batch = append(batch, op)
+	}
+	return batch
 }
 
 // gather adds what is queued already to the batch.
@@ -194,17 +232,22 @@ func (w *writer) gather(batch []*write) []*write {
 	return batch
 }
 
-// flushAll records the deliveries that are left when the writer closes.
+// flushAll does what is late when the writer closes.
 func (w *writer) flushAll() {
+	w.late.age()
+	w.unsettled.age()
 	for {
-		op := w.late.write(maxBatch)
-		if op == nil {
-			return
+		batch := w.takeLate(nil)
+		if len(batch) == 0 {
+			break
 		}
-		if w.commit([]*write{op}); w.late.failed() {
-			w.log.Warn("deliveries not recorded; the next logins repeat them", "messages", w.late.len())
-			return
+		w.commit(batch)
+		if w.late.failed() || w.unsettled.hasFailed() {
+			break
 		}
+	}
+	if n := w.late.len() + w.unsettled.len(); n > 0 {
+		w.log.Warn("deliveries not recorded; the next logins repeat them", "messages", n)
 	}
 }
 
@@ -238,7 +281,7 @@ func (w *writer) commit(ops []*write) {
 // transact runs writes in one transaction: all or none.
 func (w *writer) transact(ops []*write) (err error) {
 	// The work is not to be stopped half way by any one caller.
-	b := &batch{ctx: context.Background(), stmts: w.stmts}
+	b := &batch{ctx: context.Background(), stmts: w.stmts, unsettled: w.unsettled}
 	if _, err := b.exec(sqlBegin); err != nil {
 		return err
 	}
@@ -267,7 +310,8 @@ func (w *writer) transact(ops []*write) (err error) {
 	if _, err := b.exec(sqlCommit); err != nil {
 		return err
 	}
-	w.version, w.sweep = b.state.version, w.sweep || b.sweep
+	w.version, w.settled, w.sweep = b.state.version, b.state.settled, w.sweep || b.sweep
 	w.tally.apply(b.changes, b.state.version)
+	w.unsettled.add(b.fresh)
 	return nil
 }
