@@ -141,7 +141,11 @@ func dataSource(path string, pragmas ...string) string {
 
 // openPool makes a pool of connections to the database.
 func openPool(path string, pragmas ...string) (*sql.DB, error) {
-	return driver.Open(dataSource(path, pragmas...), func(conn *sqlite3.Conn) error {
+	return openSource(dataSource(path, pragmas...))
+}
+
+func openSource(source string) (*sql.DB, error) {
+	return driver.Open(source, func(conn *sqlite3.Conn) error {
 		// Plans do not depend on what is bound. Else SQLite would plan some
 		// queries anew every time they run, which takes longer than running them.
 		_, err := conn.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true)

@@ -37,6 +37,9 @@ type writer struct {
 	stmts *prepared
 	log   *slog.Logger
 
+	checkpointer *checkpointer
+	wal          walGauge // the goroutine's
+
 	late      *lateSet
 	unsettled *freshSet
 	tally     *tally
@@ -56,7 +59,7 @@ type writer struct {
 }
 
 func newWriter(ctx context.Context, path string, s *Store) (*writer, error) {
-	db, err := openPool(path, "cache_size(-65536)")
+	db, err := openSource(dataSource(path, "cache_size(-65536)") + "&vfs=" + joinedWAL)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +70,9 @@ func newWriter(ctx context.Context, path string, s *Store) (*writer, error) {
 	}
 	if err := w.open(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
+	}
+	if w.checkpointer, err = newCheckpointer(path, s.log); err != nil {
+		return nil, errors.Join(err, w.conn.Close(), db.Close())
 	}
 	go w.loop()
 	return w, nil
@@ -83,6 +89,9 @@ func (w *writer) open(ctx context.Context) error {
 	}
 	if err = migrate(ctx, w.conn, scripts); err == nil {
 		err = recoverWaiting(ctx, w.conn)
+	}
+	if err == nil {
+		err = w.wal.watch(w.conn)
 	}
 	if err != nil {
 		return errors.Join(err, w.conn.Close())
@@ -154,7 +163,7 @@ func (w *writer) close() error {
 	close(w.queue)
 	w.mu.Unlock()
 	<-w.idle
-	return errors.Join(w.stmts.close(), w.conn.Close(), w.db.Close())
+	return errors.Join(w.checkpointer.close(), w.stmts.close(), w.conn.Close(), w.db.Close())
 }
 
 // loop is the goroutine. Batches form by themselves: while one is being
@@ -177,6 +186,7 @@ func (w *writer) loop() {
 		}
 		batch = append(batch, w.takeLazy()...)
 		w.commit(w.takeLate(batch))
+		w.checkpoint()
 	}
 }
 
