@@ -40,8 +40,15 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 			return nil, err
 		}
 	}
-	for i := range entries.Messages {
+	for i := 0; i < len(entries.Messages); i++ {
 		m := &entries.Messages[i]
+		if n := copies(entries.Messages[i:]); n > 1 {
+			if err := b.addCopies(entries.Messages[i : i+n]); err != nil {
+				return nil, err
+			}
+			i += n - 1
+			continue
+		}
 		if m.CollapseKey != "" {
 			ids, err := b.collapse(m)
 			if err != nil {
@@ -54,8 +61,6 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 		if err := b.addOne(m); err != nil {
 			return nil, err
 		}
-		b.state.messages++
-		b.changedBy(m)
 	}
 	for i := range entries.Activities {
 		if err := b.addActivity(&entries.Activities[i]); err != nil {
@@ -71,14 +76,24 @@ func (b *batch) add(entries *belfry.Entries) (replaced []belfry.Replaced, err er
 }
 
 func (b *batch) addOne(m *belfry.Message) error {
+	add := b.addMessage
 	if m.IsNotice() {
-		return b.addNotice(m)
+		add = b.addNotice
 	}
-	err := b.addMessage(m)
-	if err == nil && !m.IsRead && !m.IsArchived {
-		err = b.addFresh(m)
+	if err := add(m); err != nil {
+		return err
 	}
-	return err
+	return b.added(m)
+}
+
+// added says that a message or notice is in its table.
+func (b *batch) added(m *belfry.Message) error {
+	b.state.messages++
+	b.changedBy(m)
+	if m.IsNotice() || m.IsRead || m.IsArchived {
+		return nil
+	}
+	return b.addFresh(m)
 }
 
 // changedBy says that a message or notice is new.

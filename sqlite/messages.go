@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -24,6 +25,14 @@ const (
 			category, collapse, sender_id, sender, portrait, title, content, url, extra, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
+	// The receivers are a JSON array, and the ids lie one behind the other. To fail in the middle leaves
+	// what was added before, and SQLite need not keep what it was before: the whole transaction is undone anyway.
+	sqlAddCopies = `INSERT OR FAIL INTO messages
+		(receiver, id, company, type, date, is_read, archived, forced, bare, expires,
+			category, collapse, sender_id, sender, portrait, title, content, url, extra, data)
+		SELECT value, substr(?2, 1 + 12 * key, 12), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+			?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20 FROM json_each(?1)`
+
 	sqlMessage = `SELECT ` + messageColumns + ` FROM messages INDEXED BY messages_age WHERE id = ?1
 		UNION ALL
 		SELECT ` + unreadNoticeColumns + ` FROM notices n INDEXED BY notices_age WHERE n.id = ?1
@@ -43,12 +52,61 @@ const (
 )
 
 func (b *batch) addMessage(m *belfry.Message) error {
+	return b.insert(sqlAddMessage, string(m.Receiver), m.ID[:], m)
+}
+
+// copies returns how many of the messages, from the first on, differ in nothing but receiver and ID, or 1 where
+// they are not such that they can be added together.
+func copies(messages []belfry.Message) int {
+	first := &messages[0]
+	if first.IsNotice() || first.CollapseKey != "" || first.Extra != nil {
+		return 1
+	}
+	n := 1
+	for n < len(messages) && messages[n].Receiver != "" && sameContent(first, &messages[n]) {
+		n++
+	}
+	return n
+}
+
+func sameContent(a, b *belfry.Message) bool {
+	return a.Title == b.Title && a.Content == b.Content && a.Company == b.Company && a.Type == b.Type && a.Category == b.Category &&
+		a.SenderID == b.SenderID && a.Sender == b.Sender && a.Portrait == b.Portrait && a.URL == b.URL && bytes.Equal(a.Data, b.Data) &&
+		(a.Data == nil) == (b.Data == nil) && b.Extra == nil && b.CollapseKey == "" && a.Date.Equal(b.Date) && a.Expires.Equal(b.Expires) &&
+		a.IsRead == b.IsRead && a.IsArchived == b.IsArchived && a.Forced == b.Forced && a.Bare == b.Bare
+}
+
+// addCopies adds messages of which copies has said that they can be added together: what
+// is the same is bound once.
+func (b *batch) addCopies(messages []belfry.Message) error {
+	receivers := make([]belfry.UserID, len(messages))
+	ids := make([]belfry.ID, len(messages))
+	for i := range messages {
+		receivers[i], ids[i] = messages[i].Receiver, messages[i].ID
+	}
+	list, err := json.Marshal(receivers)
+	if err != nil {
+		return err
+	}
+	if err := b.insert(sqlAddCopies, string(list), encodeIDs(ids), &messages[0]); err != nil {
+		return err
+	}
+	for i := range messages {
+		if err := b.added(&messages[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert binds a message.
+func (b *batch) insert(query, receiver string, id []byte, m *belfry.Message) error {
 	extra, err := encodeExtra(m.Extra)
 	if err != nil {
 		return err
 	}
-	_, err = b.exec(sqlAddMessage,
-		string(m.Receiver), m.ID[:], string(m.Company), int64(m.Type), m.Date.Unix(), m.IsRead || m.IsArchived, m.IsArchived,
+	_, err = b.exec(query,
+		receiver, id, string(m.Company), int64(m.Type), m.Date.Unix(), m.IsRead || m.IsArchived, m.IsArchived,
 		m.Forced, m.Bare, encodeMillis(m.Expires), m.Category, m.CollapseKey,
 		m.SenderID, m.Sender, m.Portrait, m.Title, m.Content, m.URL, extra, encodeData(m.Data))
 	return err

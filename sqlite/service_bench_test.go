@@ -74,3 +74,38 @@ func BenchmarkServicePush(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkServicePushList measures messages to many receivers in one call: a thousand of ten thousand users.
+func BenchmarkServicePushList(b *testing.B) {
+	const users, receivers = 10_000, 1000
+	all := make([]belfry.UserID, users)
+	for i := range all {
+		all[i] = belfry.UserID(fmt.Sprint(i))
+	}
+	for _, n := range []int{1, 8} {
+		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
+			service, err := belfry.NewService(context.Background(), belfry.ServiceOptions{
+				Store:  open(b, b.TempDir()),
+				Broker: belfry.NewMemoryBroker(&countingEmitter{}),
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(service.Close)
+			b.ReportAllocs()
+			b.ResetTimer()
+			parallel(b, n, func(i int64) error {
+				from := int(i) * receivers % users
+				_, err := service.PushMessage(context.Background(), belfry.Push{
+					Message: belfry.Message{
+						Company: "acme", SenderID: "5", Sender: "Lin Mei", Type: belfry.OperationNotice,
+						Title: "A task was assigned to you", Content: "Please review the home page until Friday.", URL: "/tasks/7",
+					},
+					Receivers: all[from : from+receivers],
+				}, nil)
+				return err
+			})
+			b.ReportMetric(float64(b.N*receivers)/b.Elapsed().Seconds(), "messages/s")
+		})
+	}
+}

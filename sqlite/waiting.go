@@ -20,9 +20,11 @@ import (
 // later waits, and is delivered again at most.
 
 const (
-	// There is nothing to do where the message was read or has gone meanwhile.
+	// It takes what sqlAddCopies does. There is nothing to do where a message was read or has gone meanwhile.
 	sqlWait = `INSERT INTO waiting (receiver, id, company)
-		SELECT receiver, id, company FROM messages WHERE receiver = ? AND id = ? AND is_read = 0
+		SELECT m.receiver, m.id, m.company
+		FROM json_each(?1) j CROSS JOIN messages m ON m.receiver = j.value AND m.id = substr(?2, 1 + 12 * j.key, 12)
+		WHERE m.is_read = 0
 		ON CONFLICT DO NOTHING`
 
 	sqlWaitNoMore = `DELETE FROM waiting WHERE receiver = ? AND id = ?`
@@ -232,10 +234,8 @@ func (f *freshSet) len() (n int) {
 
 // settle puts messages into the table, and if they are the last notes how far that was done.
 func (b *batch) settle(f *freshSet, messages []fresh, last bool) error {
-	for i := range messages {
-		if err := b.wait(&messages[i]); err != nil {
-			return err
-		}
+	if err := b.wait(messages...); err != nil {
+		return err
 	}
 	if last {
 		// Of those that are being stored in this transaction, pass has told.
@@ -244,8 +244,20 @@ func (b *batch) settle(f *freshSet, messages []fresh, last bool) error {
 	return nil
 }
 
-func (b *batch) wait(m *fresh) error {
-	_, err := b.exec(sqlWait, string(m.user), m.id[:])
+func (b *batch) wait(messages ...fresh) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	receivers := make([]belfry.UserID, len(messages))
+	ids := make([]belfry.ID, len(messages))
+	for i, m := range messages {
+		receivers[i], ids[i] = m.user, m.id
+	}
+	list, err := json.Marshal(receivers)
+	if err != nil {
+		return err
+	}
+	_, err = b.exec(sqlWait, string(list), encodeIDs(ids))
 	return err
 }
 
@@ -253,7 +265,7 @@ func (b *batch) wait(m *fresh) error {
 func (b *batch) addFresh(m *belfry.Message) error {
 	one := fresh{m.Receiver, m.ID}
 	if m.ID.Compare(b.state.settled) <= 0 { // nobody would look for it
-		return b.wait(&one)
+		return b.wait(one)
 	}
 	b.unsettled.pass(m.ID)
 	b.fresh = append(b.fresh, one)

@@ -16,7 +16,7 @@ const (
 	// first of a batch waits for the last. A single write may have more.
 	maxBatch = 512
 	// maxLate bounds those of a transaction that nobody waits for, of each kind.
-	maxLate = 128
+	maxLate = 256
 	// flushAfter is how long deliveries and lazy writes wait for a batch to go with
 	// before they get one of their own.
 	flushAfter = 500 * time.Millisecond
@@ -244,10 +244,13 @@ func (w *writer) gather(batch []*write) []*write {
 
 // flushAll does what is late when the writer closes.
 func (w *writer) flushAll() {
-	w.late.age()
-	w.unsettled.age()
 	for {
 		batch := w.takeLate(nil)
+		if len(batch) == 0 {
+			w.late.age()
+			w.unsettled.age()
+			batch = w.takeLate(nil)
+		}
 		if len(batch) == 0 {
 			break
 		}
