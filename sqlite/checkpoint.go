@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -14,22 +15,21 @@ import (
 // everybody waits, 20 ms and more. Here another connection does so beside the writer. It cannot keep up with a
 // writer that never rests, so when the log is much longer, the writer moves the little that is left
 // and begins the log anew, which also spares the disk: to write over a file is cheaper than to extend it.
-const (
-	// checkpointPages is by how many pages the log grows between two checkpoints.
-	checkpointPages = 1000
-	// restartPages is the length from which on the log is begun anew, 32 MiB.
-	restartPages = 8000
-	// retryPages is by how much it grows until that is tried again; a reader may have been in the way.
-	retryPages = 250
-	// blockingPages is the length from which on the writer waits for the readers.
-	blockingPages = 4 * restartPages
-)
+type walLimits struct {
+	checkpoint int // pages by which the log grows between two checkpoints
+	restart    int // its length from which on it is begun anew
+	retry      int // by how much it grows until that is tried again; a reader may have been in the way
+	blocking   int // its length from which on the writer waits for the readers
+}
+
+var defaultWALLimits = walLimits{checkpoint: 1000, restart: 8000, retry: 250, blocking: 32_000} // of 4 KiB
 
 // A checkpointer has the goroutine that makes checkpoints beside the writer.
 type checkpointer struct {
 	db   *sql.DB
 	log  *slog.Logger
 	wake chan struct{}
+	made atomic.Int64  // checkpoints, or attempts
 	idle chan struct{} // closed when the goroutine has ended
 }
 
@@ -59,6 +59,7 @@ func (c *checkpointer) loop() {
 		if _, err := c.db.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
 			c.log.Warn("no checkpoint of the database; its log grows until one can be made", "err", err)
 		}
+		c.made.Add(1)
 	}
 }
 
@@ -71,18 +72,21 @@ func (c *checkpointer) close() error {
 
 // A walGauge is what the writer knows of the log.
 type walGauge struct {
-	pages      int // after the last commit
-	checkpoint int // the length at which the next checkpoint begins
-	restart    int // the length at which the log is begun anew
+	limits     walLimits
+	pages      int   // after the last commit
+	checkpoint int   // the length at which the next checkpoint begins
+	restart    int   // the length at which the log is begun anew
+	after      int64 // and how many checkpoints must have been made by then, so that little is left to move
 }
 
 // watch has the gauge follow the commits of a connection, which then makes no checkpoints by itself.
 func (g *walGauge) watch(conn *sql.Conn) error {
-	g.checkpoint, g.restart = checkpointPages, restartPages
+	g.limits = defaultWALLimits
+	g.begin()
 	return withSQLite(conn, func(c *sqlite3.Conn) error {
 		c.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
 			if pages < g.pages { // it has begun anew
-				g.checkpoint, g.restart = checkpointPages, restartPages
+				g.begin()
 			}
 			g.pages = pages
 			return nil
@@ -91,14 +95,22 @@ func (g *walGauge) watch(conn *sql.Conn) error {
 	})
 }
 
+// begin is for a log that has begun.
+func (g *walGauge) begin() {
+	g.checkpoint, g.restart, g.after = g.limits.checkpoint, g.limits.restart, 0
+}
+
 // checkpoint keeps the log short, after a commit.
 func (w *writer) checkpoint() {
 	g := &w.wal
 	switch {
-	case g.pages >= g.restart:
-		g.restart = g.pages + retryPages
+	case g.pages >= g.restart && g.after == 0:
+		g.after = w.checkpointer.made.Load() + 1
+		w.checkpointer.begin()
+	case g.pages >= g.restart && w.checkpointer.made.Load() >= g.after:
+		g.restart, g.after = g.pages+g.limits.retry, 0
 		mode := sqlite3.CHECKPOINT_PASSIVE
-		if g.pages >= blockingPages {
+		if g.pages >= g.limits.blocking {
 			mode = sqlite3.CHECKPOINT_RESTART
 		}
 		err := withSQLite(w.conn, func(c *sqlite3.Conn) error {
@@ -109,7 +121,7 @@ func (w *writer) checkpoint() {
 			w.log.Warn("the log of the database was not begun anew; it grows until it can be", "pages", g.pages, "err", err)
 		}
 	case g.pages >= g.checkpoint:
-		g.checkpoint = g.pages + checkpointPages
+		g.checkpoint = g.pages + g.limits.checkpoint
 		w.checkpointer.begin()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -182,6 +183,7 @@ func (w *writer) loop() {
 		}
 		batch = batch[:0]
 		if op != nil {
+			runtime.Gosched() // who is about to write comes along
 			batch = w.gather(append(batch, op))
 		}
 		batch = append(batch, w.takeLazy()...)
