@@ -10,8 +10,9 @@ import (
 )
 
 // portsPerAddress is how many connections share a source address, where there are several to
-// choose from: fewer than Linux has ephemeral ports (28,232).
-const portsPerAddress = 25_000
+// choose from. Linux has 28,232 ephemeral ports; it first looks for one in half of them, and the longer the more of
+// these are taken: beyond 10,000 the search became most of the time that a connection takes.
+const portsPerAddress = 10_000
 
 // dial connects to an endpoint. To a server on loopback the many connections of a run come from
 // 127.0.0.1 and the addresses behind it, since one has too few ports.
