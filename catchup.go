@@ -80,7 +80,7 @@ func (s *Service) approach(ctx context.Context, a *arrival) (err error) {
 
 // step tells a page what it has missed up to and including a place.
 func (s *Service) step(ctx context.Context, a *arrival, end ID) error {
-	if err := s.checkRevoked(ctx, a.who.User, a.options); err != nil {
+	if err := s.checkRevoked(ctx, a.who, a.options); err != nil {
 		return err
 	}
 	entries, complete, err := s.since(ctx, a, end)

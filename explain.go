@@ -173,11 +173,11 @@ func (s *Service) hidden(ctx context.Context, user UserID, m *Message) string {
 	if m.Company == "" || m.Later {
 		return ""
 	}
-	since, err := s.store.Member(ctx, Identity{user, m.Company})
+	profile, err := s.store.Profile(ctx, Identity{user, m.Company})
 	switch {
-	case ErrorCode(err) == ErrNotFound:
+	case err == nil && !profile.Member:
 		return "the user is not known as a member of the company, and the notice is not for later ones"
-	case err == nil && since.Compare(m.ID) >= 0:
+	case err == nil && profile.Since.Compare(m.ID) >= 0:
 		return "the user became a member after the notice, which is not for later ones"
 	}
 	return ""

@@ -58,10 +58,16 @@ type Welcome struct {
 // no room and its user not online, or no longer than for the grace period. Otherwise Logout must follow when the page is gone. A page logs in once; the
 // caller sees to that.
 func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOptions) (Welcome, error) {
-	if o.Checked == 0 {
-		if err := s.checkRevoked(ctx, who.User, o); err != nil {
-			return Welcome{}, err
-		}
+	var err error
+	switch {
+	case o.Checked != TokenCheck{}:
+	case o.Trusted:
+		o.Checked, _, err = s.look(ctx, who)
+	default:
+		o.Checked, err = s.CheckToken(ctx, who, o.Issued)
+	}
+	if err != nil {
+		return Welcome{}, err
 	}
 	a := &arrival{who: who, page: page, options: o}
 	if err := s.approach(ctx, a); err != nil {
@@ -76,10 +82,11 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		return Welcome{}, err
 	}
 	defer s.logins.leave(string(who.User))
-	if err := s.enrol(ctx, who); err != nil {
-		return Welcome{}, err
+	if !o.Checked.member {
+		if err := s.enrol(ctx, who); err != nil {
+			return Welcome{}, err
+		}
 	}
-	var err error
 	if a.preferences, err = s.preferencesOf(ctx, who.User); err != nil {
 		return Welcome{}, err
 	}
@@ -108,8 +115,8 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	}()
 	// Whoever made the token void meanwhile may not have seen the page; who does it from now on
 	// will.
-	if o.Checked != TokenCheck(s.revocations.Load()+1) {
-		err = s.checkRevoked(ctx, who.User, o)
+	if o.Checked.revocations != s.revocations.Load()+1 {
+		err = s.checkRevoked(ctx, who, o)
 	}
 	var w Welcome
 	if err == nil {
@@ -178,12 +185,9 @@ func (s *Service) welcome(ctx context.Context, a *arrival) (Welcome, error) {
 	return w, nil
 }
 
-// enrol makes a member of who logs in for the first time.
+// enrol makes a member of who logs in for the first time. Who has just been made one by another page stays one
+// since then.
 func (s *Service) enrol(ctx context.Context, who Identity) error {
-	_, err := s.store.Member(ctx, who)
-	if ErrorCode(err) != ErrNotFound {
-		return err
-	}
 	var at ID
 	s.line.at(func(place ID) { at = place })
 	return s.store.Enrol(ctx, who, at)

@@ -33,32 +33,47 @@ func (s *Service) Disconnect(ctx context.Context, user UserID, company CompanyID
 
 // checkRevoked refuses a token that was issued before the user's were made void. Tokens
 // say the second in which they were issued: one of the very second is void, too.
-func (s *Service) checkRevoked(ctx context.Context, user UserID, o LoginOptions) error {
+func (s *Service) checkRevoked(ctx context.Context, who Identity, o LoginOptions) error {
 	if o.Trusted {
 		return nil
 	}
-	_, err := s.CheckToken(ctx, user, o.Issued)
+	_, err := s.CheckToken(ctx, who, o.Issued)
 	return err
 }
 
-// A TokenCheck is what CheckToken has found out: how many revocations there had been.
-// Zero stands for no check.
-type TokenCheck uint64
+// A TokenCheck is what CheckToken has found out. Zero stands for no check.
+type TokenCheck struct {
+	revocations uint64 // how many there had been, and one
+	member      bool   // the identity is a member of its company
+}
 
-// CheckToken fails with [ErrUnauthorized] if a user's tokens that were issued at a time,
+// CheckToken fails with [ErrUnauthorized] if an identity's tokens that were issued at a time,
 // or do not say when, are void.
-func (s *Service) CheckToken(ctx context.Context, user UserID, issued time.Time) (TokenCheck, error) {
-	check := TokenCheck(s.revocations.Load() + 1) // before the question
-	before, err := s.store.Revoked(ctx, user)
+func (s *Service) CheckToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {
+	check, revoked, err := s.look(ctx, who)
 	switch {
 	case err != nil:
-		return 0, err
-	case before.IsZero() || issued.After(before):
+		return TokenCheck{}, err
+	case revoked.IsZero() || issued.After(revoked):
 		return check, nil
 	case issued.IsZero():
-		return 0, Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
+		return TokenCheck{}, Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
 	}
-	return 0, Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
+	return TokenCheck{}, Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
+}
+
+// look reads what a login has to know, and keeps what the rest of it asks for.
+func (s *Service) look(ctx context.Context, who Identity) (check TokenCheck, revoked time.Time, err error) {
+	check.revocations = s.revocations.Load() + 1 // before the question
+	now, users := s.now(), []UserID{who.User}
+	_, _, changes := s.preferences.get(users, now)
+	profile, err := s.store.Profile(ctx, who)
+	if err != nil {
+		return TokenCheck{}, time.Time{}, err
+	}
+	check.member = profile.Member
+	s.preferences.learn(users, map[UserID][]Preference{who.User: profile.Preferences}, changes, now)
+	return check, profile.Revoked, nil
 }
 
 // NoteRefused notes in the delivery record that a page of a user was refused, where it is

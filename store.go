@@ -196,12 +196,9 @@ type MemberStore interface {
 	AddMembers(ctx context.Context, company CompanyID, users []UserID, since ID) error
 
 	// Enrol is AddMembers for one user who has come by himself, and need not wait: whoever sees
-	// what is stored after the call sees the member, too, Member does at once, and the member is durable no later than that. So a
+	// what is stored after the call sees the member, too, Profile does at once, and the member is durable no later than that. So a
 	// crash can only forget a member to whom nothing has happened.
 	Enrol(ctx context.Context, who Identity, since ID) error
-
-	// Member returns since when the identity is a member, or [ErrNotFound].
-	Member(ctx context.Context, who Identity) (since ID, err error)
 
 	// MarkHeard says that pages of a member got all notices up to and including a place.
 	// Undelivered sees it at once; it becomes durable soon after, as
@@ -270,8 +267,19 @@ type SettingStore interface {
 	// An earlier time than before changes nothing.
 	Revoke(ctx context.Context, user UserID, before time.Time) error
 
-	// Revoked returns the time that Revoke has set, or the zero time. Second precision.
-	Revoked(ctx context.Context, user UserID) (time.Time, error)
+	// Profile returns what is known of an identity and its user. Every login asks for it.
+	Profile(ctx context.Context, who Identity) (Profile, error)
+}
+
+// A Profile is what a login has to know of an identity.
+type Profile struct {
+	// Member says that the identity is a member of its company, and Since since when.
+	Member bool
+	Since  ID
+	// Revoked is the time that Revoke has set for the user, or the zero time. Second precision.
+	Revoked time.Time
+	// Preferences are the user's, in the order in which they were set.
+	Preferences []Preference
 }
 
 // A Preference turns a user's messages off, all those that it matches: of Type and of Category where

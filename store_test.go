@@ -134,9 +134,9 @@ func (s *shakyStore) Mark(ctx context.Context, who belfry.Identity, mark belfry.
 	return s.Store.Mark(ctx, who, mark)
 }
 
-func (s *shakyStore) Member(ctx context.Context, who belfry.Identity) (belfry.ID, error) {
+func (s *shakyStore) Profile(ctx context.Context, who belfry.Identity) (belfry.Profile, error) {
 	if _, _, fail := s.state(); fail != nil {
-		return belfry.ID{}, fail
+		return belfry.Profile{}, fail
 	}
-	return s.Store.Member(ctx, who)
+	return s.Store.Profile(ctx, who)
 }

@@ -184,7 +184,7 @@ func (g *gateway) loginAtConnect(s *socketio.Socket) error {
 	defer cancel()
 	l, err := g.check(arg, s.Handshake())
 	if err == nil && !l.options.Trusted { // here the client still learns why
-		l.options.Checked, err = g.service.CheckToken(ctx, l.who.User, l.options.Issued)
+		l.options.Checked, err = g.service.CheckToken(ctx, l.who, l.options.Issued)
 	}
 	if err != nil {
 		logFailure(ctx, g.log, "login refused", err, "address", s.Handshake().Address)
@@ -287,7 +287,7 @@ func (g *gateway) renew(ctx context.Context, p *page, arg json.RawMessage) (any,
 		err = belfry.Errorf(belfry.ErrUnauthorized, "the token is for somebody else; log in on a new page")
 	}
 	if err == nil {
-		_, err = g.service.CheckToken(ctx, claims.Who.User, claims.Issued)
+		_, err = g.service.CheckToken(ctx, claims.Who, claims.Issued)
 	}
 	if err != nil {
 		return nil, err

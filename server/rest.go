@@ -184,7 +184,7 @@ func (a *rest) verify(ctx context.Context, token string) (belfry.Identity, error
 	if err != nil {
 		return belfry.Identity{}, err
 	}
-	_, err = a.service.CheckToken(ctx, claims.Who.User, claims.Issued)
+	_, err = a.service.CheckToken(ctx, claims.Who, claims.Issued)
 	return claims.Who, err
 }
 

@@ -70,11 +70,11 @@ func (s *brokenStore) Feed(ctx context.Context, company belfry.CompanyID, q belf
 	return s.Store.Feed(ctx, company, q)
 }
 
-func (s *brokenStore) Revoked(ctx context.Context, user belfry.UserID) (time.Time, error) {
+func (s *brokenStore) Profile(ctx context.Context, who belfry.Identity) (belfry.Profile, error) {
 	if err := s.err(); err != nil {
-		return time.Time{}, err
+		return belfry.Profile{}, err
 	}
-	return s.Store.Revoked(ctx, user)
+	return s.Store.Profile(ctx, who)
 }
 
 func TestRestSaysWhenItsStoreIsAwayAndHidesItsFaults(t *testing.T) {

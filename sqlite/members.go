@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"sync"
 
 	"belfry"
@@ -11,7 +12,11 @@ const (
 	sqlAddMember = `INSERT INTO members (receiver, company, since, heard) VALUES (?1, ?2, ?3, ?3)
 		ON CONFLICT DO UPDATE SET since = excluded.since WHERE excluded.since < since`
 
-	sqlMember = `SELECT since FROM members WHERE receiver = ? AND company = ?`
+	sqlProfile = `SELECT 0, since, 0, '', 0, 0 FROM members WHERE receiver = ?1 AND company = ?2
+		UNION ALL
+		SELECT 1, NULL, before, '', 0, 0 FROM revoked WHERE receiver = ?1
+		UNION ALL
+		SELECT * FROM (SELECT 2, NULL, type, category, off, mute_until FROM preferences WHERE receiver = ?1 ORDER BY n)`
 )
 
 // AddMembers implements [belfry.MemberStore]. What a member has heard already
@@ -104,18 +109,35 @@ func (e *enrolments) of(who belfry.Identity) (since belfry.ID, ok bool) {
 	return one.since, ok
 }
 
-// Member implements [belfry.MemberStore].
-func (s *Store) Member(ctx context.Context, who belfry.Identity) (since belfry.ID, err error) {
-	since, enrolling := s.enrolling.of(who) // before the query, which finds those that end meanwhile
-	var found []belfry.ID
-	if err := s.read(ctx, sqlMember, []any{string(who.User), string(who.Company)}, appendID(&found)); err != nil {
-		return belfry.ID{}, err
+// Profile implements [belfry.SettingStore].
+func (s *Store) Profile(ctx context.Context, who belfry.Identity) (belfry.Profile, error) {
+	var p belfry.Profile
+	p.Since, p.Member = s.enrolling.of(who) // before the query, which finds those that end meanwhile
+	err := s.read(ctx, sqlProfile, []any{string(who.User), string(who.Company)}, func(rows *sql.Rows) error {
+		var (
+			kind      int
+			since     sql.RawBytes
+			number    int64 // the second of the revocation, or the type of a preference
+			one       belfry.Preference
+			muteUntil int64
+		)
+		if err := rows.Scan(&kind, &since, &number, &one.Category, &one.Off, &muteUntil); err != nil {
+			return err
+		}
+		switch kind {
+		case 0:
+			p.Member = true
+			return scanID(since, &p.Since)
+		case 1:
+			p.Revoked = scanDate(number)
+		default:
+			one.Type, one.MuteUntil = belfry.MessageType(number), scanMillis(muteUntil)
+			p.Preferences = append(p.Preferences, one)
+		}
+		return nil
+	})
+	if err != nil {
+		return belfry.Profile{}, err
 	}
-	switch {
-	case len(found) == 0 && enrolling:
-		return since, nil
-	case len(found) == 0:
-		return belfry.ID{}, belfry.Errorf(belfry.ErrNotFound, "nobody knows of such a member")
-	}
-	return found[0], nil
+	return p, nil
 }

@@ -72,6 +72,7 @@ func TestNoQueryReadsMoreThanItsRange(t *testing.T) {
 		"Feed of an object":    {sqlFeedObject, "activities_object (company=? AND object_type=? AND object_id=? AND id>? AND id<?)", ""},
 		"settle":               {sqlWait, "m USING PRIMARY KEY (receiver=? AND id=?)", ""},
 		"MarkDelivered":        {sqlWaitNoMore, "PRIMARY KEY (receiver=? AND id=?)", ""},
+		"Profile":              {sqlProfile, "preferences USING PRIMARY KEY (receiver=?)", ""},
 		"MarkHeard":            {sqlMarkHeard, "PRIMARY KEY (receiver=? AND company=?)", ""},
 		"read":                 {sqlMarkRead, "PRIMARY KEY (receiver=? AND id=?)", ""},
 		"unread":               {sqlMarkUnread, "PRIMARY KEY (receiver=? AND id=?)", ""},

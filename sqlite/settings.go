@@ -18,8 +18,6 @@ const (
 
 	sqlRevoke = `INSERT INTO revoked (receiver, before) VALUES (?, ?)
 		ON CONFLICT DO UPDATE SET before = excluded.before WHERE excluded.before > before`
-
-	sqlRevoked = `SELECT before FROM revoked WHERE receiver = ?`
 )
 
 // Preferences implements [belfry.SettingStore].
@@ -71,15 +69,4 @@ func (s *Store) Revoke(ctx context.Context, user belfry.UserID, before time.Time
 		return err
 	})
 	return portError(ctx, err)
-}
-
-// Revoked implements [belfry.SettingStore].
-func (s *Store) Revoked(ctx context.Context, user belfry.UserID) (before time.Time, err error) {
-	err = s.read(ctx, sqlRevoked, []any{string(user)}, func(rows *sql.Rows) error {
-		var seconds int64
-		err := rows.Scan(&seconds)
-		before = scanDate(seconds)
-		return err
-	})
-	return before, err
 }

@@ -170,8 +170,7 @@ func testHeard(t *testing.T, f *fixture) {
 	d := f.announce("acme", false)
 	f.wantWaiting(bob, 10, d)
 	// Whoever has heard of nothing has only that.
-	_, err := f.Member(context.Background(), carl)
-	wantCode(t, "who has heard something", err, belfry.ErrNotFound)
+	f.wantNoMember(carl)
 }
 
 func testMembers(t *testing.T, f *fixture) {
@@ -183,19 +182,13 @@ func testMembers(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 	}
-	member := func(who belfry.Identity, want belfry.ID) {
-		t.Helper()
-		if since, err := f.Member(ctx, who); err != nil || since != want {
-			t.Errorf("%v is a member since %v (%v), want %v", who, since, err, want)
-		}
-	}
+	member := f.wantMember
 	add(middle, "1", "10", "1")
 	add(high)
 	member(ann, middle)
 	member(bob, middle)
 	for _, who := range []belfry.Identity{annOther, carl, {User: "2", Company: "acme"}} {
-		_, err := f.Member(ctx, who)
-		wantCode(t, "no member", err, belfry.ErrNotFound)
+		f.wantNoMember(who)
 	}
 	add(high, "1", "2")
 	member(ann, middle)
@@ -218,31 +211,22 @@ func testEnrol(t *testing.T, f *fixture) {
 		if err := f.Enrol(ctx, who, since); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := f.Member(ctx, who); err != nil || got != since {
-			t.Fatalf("a member since %v at once, %v; want %v", got, err, since)
-		}
+		f.wantMember(who, since) // at once
 		want = append([]belfry.ID{f.announce("acme", false)}, want...)
 		f.wantInbox(who, want...)
 		oldest := slices.Clone(want)
 		slices.Reverse(oldest)
 		f.wantWaiting(who, 100, oldest...)
-		if got, err := f.Member(ctx, who); err != nil || got != since {
-			t.Fatalf("a member since %v, %v; want %v", got, err, since)
-		}
+		f.wantMember(who, since)
 	}
 	// Who is one stays one since the lower place.
 	f.join(ann)
-	before, err := f.Member(ctx, ann)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := f.profile(ann).Since
 	if err := f.Enrol(ctx, ann, f.place()); err != nil {
 		t.Fatal(err)
 	}
 	f.announce("other", false)
-	if now, err := f.Member(ctx, ann); err != nil || now != before {
-		t.Errorf("a member since %v, %v; want %v", now, err, before)
-	}
+	f.wantMember(ann, before)
 }
 
 func testMemberAgain(t *testing.T, f *fixture) {

@@ -235,3 +235,29 @@ func wantCounts(t *testing.T, got belfry.Counts, unread, unseen int, byType map[
 		t.Errorf("counts are %+v, want unread %d, unseen %d, by type %v", got, unread, unseen, byType)
 	}
 }
+
+// profile returns what a login has to know of an identity.
+func (f *fixture) profile(who belfry.Identity) belfry.Profile {
+	f.t.Helper()
+	p, err := f.Profile(context.Background(), who)
+	if err != nil {
+		f.t.Fatalf("Profile of %v: %v", who, err)
+	}
+	return p
+}
+
+// wantMember fails unless the identity is a member since a place.
+func (f *fixture) wantMember(who belfry.Identity, since belfry.ID) {
+	f.t.Helper()
+	if p := f.profile(who); !p.Member || p.Since != since {
+		f.t.Errorf("%v is a member: %t, since %v; want since %v", who, p.Member, p.Since, since)
+	}
+}
+
+// wantNoMember fails if the identity is a member.
+func (f *fixture) wantNoMember(who belfry.Identity) {
+	f.t.Helper()
+	if p := f.profile(who); p.Member || !p.Since.IsZero() {
+		f.t.Errorf("%v is a member since %v", who, p.Since)
+	}
+}

@@ -13,6 +13,7 @@ import (
 var settingTests = map[string]func(*testing.T, *fixture){
 	"preferences come back as they were set":           testPreferences,
 	"tokens are void before the latest time of a user": testRevoke,
+	"a profile is what a login has to know":            testProfile,
 }
 
 func testPreferences(t *testing.T, f *fixture) {
@@ -62,11 +63,43 @@ func testRevoke(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 	}
-	if at, err := f.Revoked(ctx, "1"); err != nil || !at.Equal(start.Add(time.Second)) {
-		t.Errorf("revoked before %v (%v), want %v", at, err, start.Add(time.Second))
+	if at := f.profile(belfry.Identity{User: "1"}).Revoked; !at.Equal(start.Add(time.Second)) {
+		t.Errorf("revoked before %v, want %v", at, start.Add(time.Second))
 	}
-	if at, err := f.Revoked(ctx, "10"); err != nil || !at.IsZero() {
-		t.Errorf("another user's tokens are revoked before %v (%v)", at, err)
+	if at := f.profile(belfry.Identity{User: "10", Company: "1"}).Revoked; !at.IsZero() {
+		t.Errorf("another user's tokens are revoked before %v", at)
+	}
+}
+
+func testProfile(t *testing.T, f *fixture) {
+	ctx := context.Background()
+	since := f.place()
+	if err := f.AddMembers(ctx, ann.Company, []belfry.UserID{ann.User}, since); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Revoke(ctx, ann.User, start); err != nil {
+		t.Fatal(err)
+	}
+	preferences := []belfry.Preference{{Type: 3, MuteUntil: start.Add(time.Hour)}, {Category: "b", Off: true}, {Category: "a", Off: true}}
+	for _, user := range []belfry.UserID{ann.User, bob.User} {
+		if err := f.SetPreferences(ctx, user, preferences); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for who, want := range map[belfry.Identity]belfry.Profile{
+		ann:                             {Member: true, Since: since, Revoked: start, Preferences: preferences},
+		annOther:                        {Revoked: start, Preferences: preferences},
+		bob:                             {Preferences: preferences},
+		{User: "none", Company: "acme"}: {},
+		{User: ann.User + "x"}:          {},
+	} {
+		got := f.profile(who)
+		if !got.Revoked.Equal(want.Revoked) {
+			t.Errorf("of %v tokens are void before %v, want %v", who, got.Revoked, want.Revoked)
+		}
+		if got.Revoked = want.Revoked; !reflect.DeepEqual(got, want) {
+			t.Errorf("the profile of %v is %+v, want %+v", who, got, want)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package porttest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 
 	"belfry"
@@ -68,8 +69,8 @@ func testEmpty(t *testing.T, f *fixture) {
 	if p, err := f.preferences(ann.User); err != nil || len(p) != 0 {
 		t.Errorf("Preferences are %v, %v", p, err)
 	}
-	if at, err := f.Revoked(ctx, ann.User); err != nil || !at.IsZero() {
-		t.Errorf("Revoked is %v, %v", at, err)
+	if p, err := f.Profile(ctx, ann); err != nil || !reflect.DeepEqual(p, belfry.Profile{}) {
+		t.Errorf("Profile is %+v, %v", p, err)
 	}
 	if _, err := f.Add(ctx, belfry.Entries{}); err != nil {
 		t.Errorf("storing nothing: %v", err)
@@ -139,7 +140,5 @@ func testEndedContext(t *testing.T, f *fixture) {
 	f.wantInbox(ann, id)
 	f.wantWaiting(ann, 10, id)
 	wantCounts(t, f.counts(ann), 1, 1, byType{1: 1})
-	if _, err := f.Member(context.Background(), ann); belfry.ErrorCode(err) != belfry.ErrNotFound {
-		t.Errorf("Member: %v, want %s", err, belfry.ErrNotFound)
-	}
+	f.wantNoMember(ann)
 }
