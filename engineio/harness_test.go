@@ -21,6 +21,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"belfry/internal/handover"
 )
 
 // patience bounds every wait of a test. It decides nothing in a run that is well.
@@ -29,11 +31,14 @@ const patience = 20 * time.Second
 // slow are heartbeats that do not come up during a test.
 var slow = Options{PingInterval: time.Hour, PingTimeout: time.Hour}
 
-// goroutineReaders has every server of the tests read by goroutines; see
-// TestTheSameWithGoroutineReaders.
-var goroutineReaders = os.Getenv(readersVariable) == "goroutines"
+// goroutineReaders has every server of the tests read by goroutines, and parkedPolls has every GET parked
+// as soon as it waits; see TestTheSameInOtherWays.
+var (
+	goroutineReaders = os.Getenv(waysVariable) == "goroutines"
+	parkedPolls      = os.Getenv(waysVariable) == "parked"
+)
 
-const readersVariable = "BELFRY_TEST_READERS"
+const waysVariable = "BELFRY_TEST_WAYS"
 
 // A harness is a server with an address, and the sessions that it opened.
 type harness struct {
@@ -41,6 +46,8 @@ type harness struct {
 	engine *Server
 	http   *httptest.Server
 	opened chan *recorder
+
+	resumed *handover.Listener // of connections that polls were parked on
 }
 
 // serve starts a server whose sessions record what they receive.
@@ -54,7 +61,7 @@ func serveWith(t testing.TB, o Options, listen func(http.Handler) *httptest.Serv
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.GoroutineReaders = o.GoroutineReaders || goroutineReaders
-	h := &harness{t: t, opened: make(chan *recorder, 1024)}
+	h := &harness{t: t, opened: make(chan *recorder, 1024), resumed: handover.Listen(nil)}
 	h.engine = NewServer(o, func(s *Session) Receiver {
 		r := &recorder{Session: s, messages: make(chan Message, 4096), closed: make(chan Reason, 2)}
 		if onOpen != nil {
@@ -63,14 +70,29 @@ func serveWith(t testing.TB, o Options, listen func(http.Handler) *httptest.Serv
 		h.opened <- r
 		return r
 	})
+	if parkedPolls {
+		h.parkPolls()
+	}
 	h.http = listen(h.engine)
+	served := make(chan struct{})
+	go func() {
+		h.http.Config.Serve(h.resumed)
+		close(served)
+	}()
 	t.Cleanup(func() {
 		// Pages that are between two GETs would be waited for.
 		h.engine.each(func(s *Session) { s.abort(ReasonForcedClose) })
 		shutdown(t, h.engine)
+		h.resumed.Close()
+		<-served
 		h.http.Close()
 	})
 	return h
+}
+
+// parkPolls has every GET parked as soon as it waits.
+func (h *harness) parkPolls() {
+	h.engine.options.Resume, h.engine.parkAfter = h.resumed.Hand, time.Nanosecond
 }
 
 // A recorder is a session and what it has received.

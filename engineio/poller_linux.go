@@ -58,15 +58,8 @@ const pollEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 // and conn closed, which frees all that net keeps for it. Where it reports false, conn
 // is as it was.
 func (p *poller) adopt(conn *net.TCPConn) (*polledWire, bool) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, false
-	}
-	fd, dupErr := -1, error(nil)
-	err = raw.Control(func(original uintptr) {
-		fd, dupErr = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err != nil || dupErr != nil {
+	fd, ok := duplicate(conn)
+	if !ok {
 		return nil, false
 	}
 	c, ok := p.adoptFD(fd)
@@ -76,6 +69,19 @@ func (p *poller) adopt(conn *net.TCPConn) (*polledWire, bool) {
 	}
 	conn.Close()
 	return c, true
+}
+
+// duplicate returns another descriptor of a connection.
+func duplicate(conn *net.TCPConn) (fd int, ok bool) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, false
+	}
+	var dupErr error
+	err = raw.Control(func(original uintptr) {
+		fd, dupErr = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, err == nil && dupErr == nil
 }
 
 // adoptFD makes a wire of a descriptor in non-blocking mode.

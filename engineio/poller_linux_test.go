@@ -24,20 +24,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests of the package run with the poller and, in a process of their own,
-// with goroutines in its place.
-func TestTheSameWithGoroutineReaders(t *testing.T) {
-	if goroutineReaders {
-		t.Skip("this is that process")
+// The tests of the package run with the poller and, in processes of their own,
+// with goroutines in its place, and with polls that are parked at once.
+func TestTheSameInOtherWays(t *testing.T) {
+	if goroutineReaders || parkedPolls {
+		t.Skip("this is such a process")
 	}
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := exec.Command(program, "-test.timeout=5m")
-	tests.Env = append(os.Environ(), readersVariable+"=goroutines")
-	if out, err := tests.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, way := range []string{"goroutines", "parked"} {
+		tests := exec.Command(program, "-test.timeout=5m")
+		tests.Env = append(os.Environ(), waysVariable+"="+way)
+		if out, err := tests.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", way, err, out)
+		}
 	}
 }
 

@@ -25,13 +25,19 @@ const raceDelay = 10 * time.Millisecond
 // A poll is a GET that waits for something to answer. Its fields are guarded by
 // Session.mu.
 type poll struct {
-	ready chan struct{} // capacity 1: look at the session again
-	last  *Frame        // set when the session has ended
+	ready  chan struct{} // capacity 1: look at the session again; nil once parked
+	parked *parkedPoll   // who is to look instead
+	last   *Frame        // set when the session has ended
 	// late says that it came after a probe, held that raceDelay still runs.
 	late, held bool
 }
 
+// signal has the session be looked at again. Session.mu is held.
 func (p *poll) signal() {
+	if p.parked != nil {
+		p.parked.wake()
+		return
+	}
 	select {
 	case p.ready <- struct{}{}:
 	default:
@@ -45,6 +51,12 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 		writeError(w, err)
 		return
 	}
+	var park <-chan time.Time
+	if s.mayPark(r) {
+		timer := time.NewTimer(s.server.parkAfter)
+		defer timer.Stop()
+		park = timer.C
+	}
 	for {
 		frames, err := s.takeForPoll(p)
 		if err != nil {
@@ -52,11 +64,16 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 			return
 		}
 		if frames != nil {
-			s.answerPoll(w, r, form, frames)
+			s.answerPoll(r.Context(), w, form, frames)
 			return
 		}
 		select {
 		case <-p.ready:
+		case <-park:
+			if s.park(w, p, form) {
+				return
+			}
+			park = nil
 		case <-r.Context().Done():
 			s.abort(ReasonTransportError)
 			return
@@ -123,7 +140,7 @@ func (s *Session) takeForPoll(p *poll) ([]*Frame, *requestError) {
 	return frames, nil
 }
 
-func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, form responseForm, frames []*Frame) {
+func (s *Session) answerPoll(ctx context.Context, w http.ResponseWriter, form responseForm, frames []*Frame) {
 	buf := payloadBuffers.Get().(*[]byte)
 	defer payloadBuffers.Put(buf)
 	body, octets := appendPayload((*buf)[:0], s.protocol, s.binary, frames)
@@ -136,7 +153,7 @@ func (s *Session) answerPoll(w http.ResponseWriter, r *http.Request, form respon
 	reason := s.reason
 	s.mu.Unlock()
 	switch {
-	case err != nil || r.Context().Err() != nil:
+	case err != nil || ctx.Err() != nil:
 		s.abort(ReasonTransportError)
 	case done:
 		s.end(reason)

@@ -31,6 +31,8 @@ type Server struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 
+	parkAfter time.Duration // the constant; shorter in tests
+
 	mu       sync.RWMutex // orders opening, which reads, with shutting down
 	closed   bool
 	sessions sync.WaitGroup // open ones, and those whose Closed has not returned
@@ -50,7 +52,7 @@ type sessionShard struct {
 // what arrives; nil refuses the session with 403. Shutdown ends the server's
 // goroutines.
 func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
-	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{})}
+	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{}), parkAfter: parkAfter}
 	for i := range s.shards {
 		s.shards[i].byID = make(map[string]*Session)
 	}
@@ -299,6 +301,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.poller.stop()
 	return err
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.closed
 }
 
 func (s *Server) each(do func(*Session)) {

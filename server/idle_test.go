@@ -66,13 +66,9 @@ func BenchmarkIdlePages(b *testing.B) {
 					Address: address, TLS: c.tls, Polling: c.polling, Count: n, Path: "/socket.io/", Query: query,
 					Values: tokens, Await: c.await, Say: c.say, Until: c.until,
 				})
-				if c.polling {
-					// While a GET waits, net/http has a goroutine in its handler and one that
-					// watches the connection.
-					eventually(b, "all pages wait", func() bool { return runtime.NumGoroutine() >= goroutines+2*n })
-				} else {
-					eventually(b, "the handlers have returned", func() bool { return runtime.NumGoroutine() <= goroutines+n+8 })
-				}
+				// A GET that waits has a goroutine in its handler and one that watches the connection, until
+				// it is parked.
+				eventually(b, "the handlers have returned", func() bool { return runtime.NumGoroutine() <= goroutines+n/10+8 })
 				before.Report(b, n)
 				runtime.KeepAlive(tokens)
 				f.sockets.Of("/").Except().Disconnect(true) // a page that polls and vanishes is missed late

@@ -14,6 +14,7 @@ import (
 	"belfry"
 	"belfry/auth"
 	"belfry/engineio"
+	"belfry/internal/handover"
 	"belfry/internal/plainhttp"
 	"belfry/socketio"
 )
@@ -137,7 +138,8 @@ type Server struct {
 
 	public    *http.Server
 	private   *plainhttp.Server
-	listeners []net.Listener // public, push
+	resumed   *handover.Listener // connections of the public port that were taken from it for a while
+	listeners []net.Listener     // public, push
 	failed    chan error
 }
 
@@ -152,7 +154,7 @@ func New(ctx context.Context, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, log: o.Logger, limits: newLimiter(o.Limits), failed: make(chan error, 2)}
+	s := &Server{options: o, log: o.Logger, limits: newLimiter(o.Limits), failed: make(chan error, 3)}
 	s.sockets = socketio.NewServer(socketio.Options{
 		Engine: engineio.Options{
 			PingInterval:     o.PingInterval,
@@ -161,6 +163,7 @@ func New(ctx context.Context, options Options) (*Server, error) {
 			MaxQueue:         o.MaxQueue,
 			CheckOrigin:      origins.allows,
 			HandshakeHeaders: proxyHeaders,
+			Resume:           func(c net.Conn, early []byte) bool { return s.resumed.Hand(c, early) },
 			Logger:           o.Logger,
 		},
 		Logger: o.Logger,
@@ -236,9 +239,14 @@ func (s *Server) Start() error {
 		MaxHeaderBytes:    maxPushBody + maxQueryOver, // the article's callers put all fields into the query
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}}
-	for i, serve := range []func(net.Listener) error{s.public.Serve, s.private.Run} {
+	s.resumed = handover.Listen(s.listeners[0].Addr())
+	for _, serve := range []func() error{
+		func() error { return s.public.Serve(s.listeners[0]) },
+		func() error { return s.public.Serve(s.resumed) },
+		func() error { return s.private.Run(s.listeners[1]) },
+	} {
 		go func() {
-			if err := serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 				s.failed <- fmt.Errorf("server: %w", err)
 			}
 		}()

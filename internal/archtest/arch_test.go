@@ -42,12 +42,13 @@ var rules = []rule{
 	{packages: "auth", belfry: []string{"."}, thirdParty: true},
 	{packages: "load"}, // knows the wire alone
 	{packages: "web"},
-	{packages: "server", belfry: []string{".", "socketio", "engineio", "auth", "web", "internal/plainhttp"}, thirdParty: true},
+	{packages: "server", belfry: []string{".", "socketio", "engineio", "auth", "web", "internal/plainhttp", "internal/handover"}, thirdParty: true},
 	{packages: "cmd/belfry", belfry: []string{all}, thirdParty: true},
 	{packages: "examples/engineio-echo", belfry: []string{"engineio"}},
 	{packages: "examples/socketio-echo", belfry: []string{"socketio", "engineio"}},
 	{packages: "internal/porttest", belfry: []string{"."}},
-	{packages: "internal/plainhttp"},
+	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
+	{packages: "internal/handover"},
 	{packages: "internal/pagetest"},
 	{packages: "internal/archtest"},
 }

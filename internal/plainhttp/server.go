@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"belfry/internal/handover"
 )
 
 // A Server serves plain requests by a function, and all others by net/http.
@@ -28,7 +30,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	closing  bool
 	listener net.Listener
-	handed   *handed
+	handed   *handover.Listener
 	serving  sync.WaitGroup // the goroutines of connections
 }
 
@@ -42,7 +44,7 @@ func (s *Server) Run(l net.Listener) error {
 		return http.ErrServerClosed
 	}
 	s.listener, s.conns = l, make(map[*conn]struct{})
-	s.handed = &handed{Listener: l, conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.handed = handover.Listen(l.Addr())
 	s.mu.Unlock()
 	other := make(chan error, 1)
 	go func() { other <- s.Other.Serve(s.handed) }()
@@ -263,52 +265,5 @@ func (c *conn) isOver() bool {
 
 // handOver gives a connection to net/http, with what has been read of it.
 func (s *Server) handOver(c net.Conn, early []byte) bool {
-	if c.SetDeadline(time.Time{}) != nil {
-		return false
-	}
-	select {
-	case s.handed.conns <- &resumed{c, early}:
-		return true
-	case <-s.handed.closed:
-		return false
-	}
-}
-
-// A resumed connection begins with what has been read of it already.
-type resumed struct {
-	net.Conn
-	early []byte
-}
-
-func (c *resumed) Read(p []byte) (int, error) {
-	if len(c.early) > 0 {
-		n := copy(p, c.early)
-		if c.early = c.early[n:]; len(c.early) == 0 {
-			c.early = nil
-		}
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-// handed is the listener of what is handed over.
-type handed struct {
-	net.Listener
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (h *handed) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.conns:
-		return c, nil
-	case <-h.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (h *handed) Close() error {
-	h.once.Do(func() { close(h.closed) })
-	return nil
+	return c.SetDeadline(time.Time{}) == nil && s.handed.Hand(c, early)
 }
