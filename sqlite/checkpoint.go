@@ -104,25 +104,28 @@ func (g *walGauge) begin() {
 func (w *writer) checkpoint() {
 	g := &w.wal
 	switch {
+	case g.pages >= max(g.restart, g.limits.blocking):
+		w.restartLog(sqlite3.CHECKPOINT_RESTART)
 	case g.pages >= g.restart && g.after == 0:
 		g.after = w.checkpointer.made.Load() + 1
 		w.checkpointer.begin()
 	case g.pages >= g.restart && w.checkpointer.made.Load() >= g.after:
-		g.restart, g.after = g.pages+g.limits.retry, 0
-		mode := sqlite3.CHECKPOINT_PASSIVE
-		if g.pages >= g.limits.blocking {
-			mode = sqlite3.CHECKPOINT_RESTART
-		}
-		err := withSQLite(w.conn, func(c *sqlite3.Conn) error {
-			_, _, err := c.WALCheckpoint("main", mode)
-			return err
-		})
-		if err != nil && !errors.Is(err, sqlite3.BUSY) { // the checkpointer is at it
-			w.log.Warn("the log of the database was not begun anew; it grows until it can be", "pages", g.pages, "err", err)
-		}
+		w.restartLog(sqlite3.CHECKPOINT_PASSIVE)
 	case g.pages >= g.checkpoint:
 		g.checkpoint = g.pages + g.limits.checkpoint
 		w.checkpointer.begin()
+	}
+}
+
+// restartLog moves what is left of the log, so that the next transaction can begin it anew.
+func (w *writer) restartLog(mode sqlite3.CheckpointMode) {
+	w.wal.restart, w.wal.after = w.wal.pages+w.wal.limits.retry, 0
+	err := withSQLite(w.conn, func(c *sqlite3.Conn) error {
+		_, _, err := c.WALCheckpoint("main", mode)
+		return err
+	})
+	if err != nil && !errors.Is(err, sqlite3.BUSY) { // the checkpointer is at it, or a reader
+		w.log.Warn("the log of the database was not begun anew; it grows until it can be", "pages", w.wal.pages, "err", err)
 	}
 }
 

@@ -36,6 +36,19 @@ func TestTheLogStaysShortWhileTheWriterNeverRests(t *testing.T) {
 	}
 }
 
+// However slow the checkpoints are that others make, the writer does not wait for them beyond a length.
+func TestTheLogStaysShortWithoutAnyHelp(t *testing.T) {
+	limitWAL(t, walLimits{checkpoint: 1 << 30, restart: 50, retry: 20, blocking: 200})
+	s, ids := openInternal(t, t.TempDir()), belfry.NewIDSource()
+	s.writer.checkpointer.made.Store(-1 << 40) // it is at one, and will be for ever
+	for range 60 {
+		addTo(t, s, ids, 20, "1", "2", "3")
+		if pages := s.writer.pagesOfLog(t); pages > 300 {
+			t.Fatalf("the log has %d pages", pages)
+		}
+	}
+}
+
 // A reader that stays in one state of the database keeps the log from beginning anew: it may grow, and
 // nobody fails.
 func TestTheLogGrowsWhereAReaderIsInTheWay(t *testing.T) {

@@ -210,6 +210,56 @@ func TestCountsThatAreFilledDuringWritesAreKeptRight(t *testing.T) {
 	}
 }
 
+// A reader may see a transaction before the tally learns of it, or begin before and end after.
+func TestATransactionIsCountedOnceWhateverAReaderSaw(t *testing.T) {
+	who := belfry.Identity{User: "1", Company: "acme"}
+	added := []change{{version: 10, user: "1", added: true, messageType: 1}}
+	counts := func(tally *tally, query func() (kept, error)) belfry.Counts {
+		t.Helper()
+		c, err := tally.of(t.Context(), who, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	unasked := func() (kept, error) {
+		t.Error("the counts are not kept")
+		return kept{}, nil
+	}
+	one := kept{version: 10, unread: 1, unseen: 1, types: []ofType{{1, 1}}}
+	want := belfry.Counts{Unread: 1, Unseen: 1, Version: 10, ByType: map[belfry.MessageType]int{1: 1}}
+
+	seen := newTally()
+	counts(seen, func() (kept, error) { return one, nil })
+	seen.apply(added, 10)
+	if got := counts(seen, unasked); !reflect.DeepEqual(got, want) {
+		t.Errorf("a transaction that the reader saw: %+v", got)
+	}
+
+	before := newTally()
+	counts(before, func() (kept, error) { return kept{version: 9}, nil })
+	before.apply(added, 10)
+	if got := counts(before, unasked); !reflect.DeepEqual(got, want) {
+		t.Errorf("a transaction after the reader: %+v", got)
+	}
+
+	during := newTally()
+	asked := 0
+	got := counts(during, func() (kept, error) {
+		if asked++; asked == 1 {
+			during.apply(added, 10) // which this reader did not see
+			return kept{version: 9}, nil
+		}
+		return one, nil
+	})
+	if !reflect.DeepEqual(got, want) || asked != 2 {
+		t.Errorf("a transaction beside the reader: %+v, asked %d times", got, asked)
+	}
+	if got := counts(during, unasked); !reflect.DeepEqual(got, want) {
+		t.Errorf("and afterwards: %+v", got)
+	}
+}
+
 func TestTheTallyIsBounded(t *testing.T) {
 	tally := newTally()
 	for i := range maxTallied + 100 {

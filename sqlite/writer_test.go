@@ -158,7 +158,7 @@ func TestAMessageThatIsStoredLateWaitsAfterACrash(t *testing.T) {
 	ids := belfry.NewIDSource()
 	var late []belfry.Message
 	for range 2 {
-		late = append(late, belfry.Message{ID: ids.New(time.Now()), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()})
+		late = append(late, belfry.Message{ID: ids.New(time.Now().Add(-time.Minute)), Receiver: ann.User, Type: 1, Title: "t", Date: time.Now()})
 	}
 	newer := messagesTo(t, s, 1)
 	if err := s.MarkDelivered(t.Context(), ann.User, newer); err != nil {
