@@ -23,6 +23,7 @@ type crowd struct {
 	pages   []crowdPage
 	arrived chan struct{} // a login is complete
 	pings   chan *crowdPage
+	over    chan struct{}  // nobody answers pings any more
 	single  chan time.Time // when a message to one user arrived
 	online  atomic.Int64   // announcements of the online count
 
@@ -92,7 +93,10 @@ func (p *crowdPage) take(packet []byte) {
 	c := p.crowd
 	switch {
 	case len(packet) == 1 && packet[0] == '2':
-		c.pings <- p
+		select {
+		case c.pings <- p:
+		case <-c.over:
+		}
 	case bytes.HasPrefix(packet, onlineEvent):
 		c.online.Add(1)
 	case bytes.HasPrefix(packet, countsEvent):
@@ -120,6 +124,7 @@ func newCrowd(tb testing.TB, n int, interval time.Duration) *crowd {
 		pages:   make([]crowdPage, n),
 		arrived: make(chan struct{}, stormWidth),
 		pings:   make(chan *crowdPage, 1<<16),
+		over:    make(chan struct{}),
 		single:  make(chan time.Time, 1),
 	}
 	c.fixture = start(tb, func(o *Options) {
@@ -131,7 +136,7 @@ func newCrowd(tb testing.TB, n int, interval time.Duration) *crowd {
 		pongs.Go(c.answerPings)
 	}
 	tb.Cleanup(func() {
-		close(c.pings)
+		close(c.over)
 		pongs.Wait()
 	})
 	return c
@@ -140,9 +145,14 @@ func newCrowd(tb testing.TB, n int, interval time.Duration) *crowd {
 // answerPings is the pages' side of heartbeats.
 func (c *crowd) answerPings() {
 	frame := make([]byte, 7)
-	for p := range c.pings {
-		p.link.Feed(append(frame[:0], pagesFrame("3")...))
-		c.beats.count()
+	for {
+		select {
+		case p := <-c.pings:
+			p.link.Feed(append(frame[:0], pagesFrame("3")...))
+			c.beats.count()
+		case <-c.over:
+			return
+		}
 	}
 }
 

@@ -213,7 +213,7 @@ func TestCountsThatAreFilledDuringWritesAreKeptRight(t *testing.T) {
 // A reader may see a transaction before the tally learns of it, or begin before and end after.
 func TestATransactionIsCountedOnceWhateverAReaderSaw(t *testing.T) {
 	who := belfry.Identity{User: "1", Company: "acme"}
-	added := []change{{version: 10, user: "1", added: true, messageType: 1}}
+	added := []change{{version: 10, user: "1", added: true, messageType: 1, id: belfry.ID{1}}}
 	counts := func(tally *tally, query func() (kept, error)) belfry.Counts {
 		t.Helper()
 		c, err := tally.of(t.Context(), who, query)
