@@ -1,0 +1,53 @@
+// Command ferretdb serves the MongoDB wire protocol from SQLite files, by
+// FerretDB 1.24: what the tests of package mongo run against where no other server is named.
+// It has a module of its own, so that belfry's stays free of it.
+//
+// It takes a directory for its files, listens on a free port of the loopback,
+// writes its URI to standard output, and ends when standard input does: so it never
+// outlives the test that started it, however that ends.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/FerretDB/FerretDB/ferretdb"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "ferretdb:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	if len(os.Args) != 2 {
+		return fmt.Errorf("usage: ferretdb <directory>")
+	}
+	dir, err := filepath.Abs(os.Args[1])
+	if err != nil {
+		return err
+	}
+	server, err := ferretdb.New(&ferretdb.Config{
+		Listener: ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
+		Handler:  "sqlite",
+		// What outlives the machine is not what these tests are about.
+		SQLiteURL: "file:" + dir + "/?_pragma=synchronous(off)",
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it is the end
+	}()
+	fmt.Println(server.MongoDBURI())
+	return server.Run(ctx)
+}

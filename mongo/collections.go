@@ -1,0 +1,89 @@
+package mongo
+
+import (
+	"context"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// The names of the collections. The first two are those of the article, whose
+// applications read them.
+const (
+	msgNotice       = "msgNotice"
+	handleLog       = "handleLog"
+	belfryNotices   = "belfryNotices"
+	belfryMarks     = "belfryMarks"
+	belfryReaders   = "belfryReaders"
+	belfrySettings  = "belfrySettings"
+	belfryRevisions = "belfryRevisions"
+	belfryFloors    = "belfryFloors"
+	belfryScheduled = "belfryScheduled"
+	belfryRequests  = "belfryRequests"
+	belfryCommits   = "belfryCommits"
+	belfryParts     = "belfryParts"
+	belfryGone      = "belfryGone"
+)
+
+// collections are those of one database.
+type collections struct {
+	messages, activities, notices, marks, readers, settings      *driver.Collection
+	revisions, floors, scheduled, requests, commits, parts, gone *driver.Collection
+	byName                                                       map[string]*driver.Collection
+}
+
+func collectionsOf(db *driver.Database) collections {
+	c := collections{byName: make(map[string]*driver.Collection)}
+	for name, to := range map[string]**driver.Collection{
+		msgNotice: &c.messages, handleLog: &c.activities, belfryNotices: &c.notices, belfryMarks: &c.marks,
+		belfryReaders: &c.readers, belfrySettings: &c.settings, belfryRevisions: &c.revisions, belfryFloors: &c.floors,
+		belfryScheduled: &c.scheduled, belfryRequests: &c.requests, belfryCommits: &c.commits, belfryParts: &c.parts,
+		belfryGone: &c.gone,
+	} {
+		*to = db.Collection(name)
+		c.byName[name] = *to
+	}
+	return c
+}
+
+// makeIndexes makes the indexes that are missing: one for every query.
+func (c *collections) makeIndexes(ctx context.Context) error {
+	ascending := func(fields ...string) driver.IndexModel {
+		keys := make(bson.D, 0, len(fields))
+		for _, field := range fields {
+			keys = append(keys, bson.E{Key: field, Value: int32(1)})
+		}
+		return driver.IndexModel{Keys: keys}
+	}
+	// Of what few documents have, only those are in the index.
+	sparse := func(field string) driver.IndexModel {
+		return driver.IndexModel{Keys: bson.D{{Key: field, Value: int32(1)}}, Options: options.Index().SetSparse(true)}
+	}
+	for _, one := range []struct {
+		of      *driver.Collection
+		indexes []driver.IndexModel
+	}{
+		{c.messages, []driver.IndexModel{
+			ascending("receiverID", "_id"),
+			ascending("receiverID", "isRead", "companyID", "typeID", "_id"), // the counts read nothing else
+			ascending("receiverID", "isArchived", "_id"),
+			ascending("receiverID", "isDelivered", "isRead", "_id"),
+			sparse("collapseOf"), sparse("expires"),
+		}},
+		{c.notices, []driver.IndexModel{ascending("companyID", "replaced", "later", "_id"), sparse("collapseOf"), sparse("expires")}},
+		{c.marks, []driver.IndexModel{ascending("receiverID", "companyID", "isArchived", "notice")}},
+		{c.activities, []driver.IndexModel{
+			ascending("companyID", "_id"), ascending("companyID", "operatorID", "_id"),
+			ascending("companyID", "objectType", "_id"), ascending("companyID", "objectType", "objectID", "_id"),
+		}},
+		{c.revisions, []driver.IndexModel{ascending("owner", "companyID", "place"), ascending("place")}},
+		{c.scheduled, []driver.IndexModel{ascending("due", "_id")}},
+		{c.requests, []driver.IndexModel{ascending("made")}},
+	} {
+		if _, err := one.of.Indexes().CreateMany(ctx, one.indexes); err != nil {
+			return err
+		}
+	}
+	return nil
+}

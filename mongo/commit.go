@@ -1,0 +1,386 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"belfry"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+const (
+	// applyTimeout is how long the process that made a commit may take to apply it, and
+	// healAfter when others do it for that process: later, so that they never do it at once.
+	applyTimeout = 3 * time.Second
+	healAfter    = 6 * time.Second
+
+	// maxInlineBytes is the size up to which a commit holds its ops itself, and that of
+	// each part otherwise. A document has at most 16 MiB.
+	maxInlineBytes = 4 << 20
+
+	// Commits are kept for readers that began before them: the newest keepCommits, and
+	// all that are younger than keepFor.
+	keepCommits = 256
+	keepFor     = 10 * time.Minute
+	trimEvery   = 128 // commits
+)
+
+// A state is what a commit leaves behind.
+type state struct {
+	N          int64         `bson:"_id"`
+	Version    int64         `bson:"version"`    // of all counts
+	Last       bson.ObjectID `bson:"last"`       // the highest place there ever was
+	Messages   int64         `bson:"messages"`   // with the notices, that there are
+	Activities int64         `bson:"activities"` // that there are
+	Applied    bool          `bson:"applied"`
+}
+
+// A commit is an element of the history of the database. Its number is unique, so
+// that of several processes one makes it: with that, and not when its ops are applied, all that it
+// stands for has happened.
+type commit struct {
+	State   state         `bson:",inline"`
+	Token   bson.ObjectID `bson:"token"` // tells who made it
+	At      time.Time     `bson:"at"`
+	Touches []string      `bson:"touches"` // whom it concerns; see touching
+	Parts   int           `bson:"parts,omitempty"`
+	Ops     []op          `bson:"ops,omitempty"` // until it is applied
+}
+
+// A part holds ops of a commit that is too big for one document.
+type part struct {
+	ID  string    `bson:"_id"`
+	At  time.Time `bson:"at"`
+	Ops []op      `bson:"ops"`
+}
+
+func partKey(token bson.ObjectID, i int) string { return token.Hex() + "/" + strconv.Itoa(i) }
+
+// An op is a change to documents of one collection that may be done again, as long
+// as no later commit is applied: it has Doc, Set or Delete.
+type op struct {
+	In     string   `bson:"in"`
+	IDs    []any    `bson:"ids,omitempty"`
+	Where  bson.D   `bson:"where,omitempty"` // further conditions
+	Doc    bson.Raw `bson:"doc,omitempty"`   // to be inserted
+	Set    bson.D   `bson:"set,omitempty"`
+	Unset  []string `bson:"unset,omitempty"`
+	Upsert bool     `bson:"upsert,omitempty"` // of one id
+	Delete bool     `bson:"delete,omitempty"`
+}
+
+// model returns what carries the op out. What a later commit has changed already stays
+// as it is: a process that was overtaken while it applied its commit does no harm.
+func (o *op) model(n int64) driver.WriteModel {
+	if o.Doc != nil {
+		return driver.NewInsertOneModel().SetDocument(o.Doc)
+	}
+	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: o.IDs}}}}
+	if len(o.IDs) == 1 {
+		filter[0].Value = o.IDs[0]
+	}
+	filter = append(filter, o.Where...)
+	filter = append(filter, bson.E{Key: "v", Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gt", Value: n}}}}})
+	if o.Delete {
+		return driver.NewDeleteManyModel().SetFilter(filter)
+	}
+	update := bson.D{{Key: "$set", Value: append(o.Set[:len(o.Set):len(o.Set)], bson.E{Key: "v", Value: n})}}
+	if len(o.Unset) > 0 {
+		var unset bson.D
+		for _, field := range o.Unset {
+			unset = append(unset, bson.E{Key: field, Value: ""})
+		}
+		update = append(update, bson.E{Key: "$unset", Value: unset})
+	}
+	if o.Upsert {
+		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(update).SetUpsert(true)
+	}
+	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(update)
+}
+
+// A headTracker knows the newest commit that this process knows to be applied.
+type headTracker struct {
+	mu      sync.Mutex
+	state   state
+	changed chan struct{} // closed by the next change
+}
+
+func (h *headTracker) get() (state, <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.changed == nil {
+		h.changed = make(chan struct{})
+	}
+	return h.state, h.changed
+}
+
+// set notes a commit that is applied, unless a later one is known.
+func (h *headTracker) set(st state) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if st.N <= h.state.N {
+		return
+	}
+	h.state = st
+	if h.changed != nil {
+		close(h.changed)
+		h.changed = nil
+	}
+}
+
+// begin makes the first commit where there is none. What an application has stored by itself
+// is counted there.
+func (s *Store) begin(ctx context.Context) error {
+	if _, ok, err := s.newest(ctx); ok || err != nil {
+		return err
+	}
+	first := commit{State: state{N: 1, Version: 1, Applied: true}, Token: bson.NewObjectID(), At: time.Now(), Touches: []string{}}
+	for _, c := range []*driver.Collection{s.c.messages, s.c.notices, s.c.activities} {
+		n, err := c.CountDocuments(ctx, bson.D{})
+		if err != nil {
+			return err
+		}
+		if c == s.c.activities {
+			first.State.Activities += n
+		} else {
+			first.State.Messages += n
+		}
+		newest, err := find[struct {
+			ID bson.ObjectID `bson:"_id"`
+		}](ctx, c, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(1).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+		if err != nil {
+			return err
+		}
+		if len(newest) > 0 {
+			first.State.Last = later(first.State.Last, newest[0].ID)
+		}
+	}
+	_, err := s.c.commits.InsertOne(ctx, first)
+	if driver.IsDuplicateKeyError(err) { // another process begins, too
+		return nil
+	}
+	return err
+}
+
+// newest returns the newest commit, without its ops.
+func (s *Store) newest(ctx context.Context) (commit, bool, error) {
+	var c commit
+	err := s.c.commits.FindOne(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}}).
+		SetProjection(bson.D{{Key: "ops", Value: 0}, {Key: "touches", Value: 0}})).Decode(&c)
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return c, false, nil
+	}
+	return c, err == nil, err
+}
+
+// advance brings the head that this process knows up to the newest commit. It waits until
+// that is applied, and applies it where its maker does not.
+func (s *Store) advance(ctx context.Context) error {
+	since, waiting, pause := time.Now(), int64(0), time.Millisecond
+	for {
+		known, changed := s.head.get()
+		c, ok, err := s.newest(ctx)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return belfry.Errorf(belfry.ErrUnavailable, "the history of the database has gone")
+		}
+		if c.State.Applied || c.State.N <= known.N {
+			s.head.set(c.State)
+			return nil
+		}
+		if c.State.N != waiting {
+			since, waiting, pause = time.Now(), c.State.N, time.Millisecond
+		}
+		if time.Since(since) > healAfter {
+			s.log.WarnContext(ctx, "a process has left a commit half applied, and it is completed", "commit", c.State.N)
+			if err := s.heal(ctx, c.State.N); err != nil {
+				return err
+			}
+			continue
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause = min(2*pause, 50*time.Millisecond)
+	}
+}
+
+// heal applies a commit of another process.
+func (s *Store) heal(ctx context.Context, n int64) error {
+	c, ok, err := findOne[commit](ctx, s.c.commits, n)
+	if err != nil || !ok || c.State.Applied {
+		return err
+	}
+	for i := range c.Parts {
+		p, ok, err := findOne[part](ctx, s.c.parts, partKey(c.Token, i))
+		if err != nil {
+			return err
+		}
+		if !ok { // its parts go only after it is applied
+			return nil
+		}
+		c.Ops = append(c.Ops, p.Ops...)
+	}
+	return s.apply(ctx, &c)
+}
+
+// apply carries out the ops of a commit and says so.
+func (s *Store) apply(ctx context.Context, c *commit) error {
+	models := make(map[string][]driver.WriteModel)
+	for i := range c.Ops {
+		models[c.Ops[i].In] = append(models[c.Ops[i].In], c.Ops[i].model(c.State.N))
+	}
+	var writes []func() error
+	for name, of := range models {
+		collection, ok := s.c.byName[name]
+		if !ok {
+			return belfry.Errorf(belfry.ErrUnavailable, "a newer program has written to the database: it knows the collection %q", name)
+		}
+		writes = append(writes, func() error {
+			_, err := collection.BulkWrite(ctx, of, options.BulkWrite().SetOrdered(false))
+			return exceptDuplicates(err)
+		})
+	}
+	if err := together(writes...); err != nil {
+		return err
+	}
+	_, err := s.c.commits.UpdateOne(ctx, bson.D{{Key: "_id", Value: c.State.N}}, bson.D{
+		{Key: "$set", Value: bson.D{{Key: "applied", Value: true}}}, {Key: "$unset", Value: bson.D{{Key: "ops", Value: ""}}},
+	})
+	if err == nil && c.Parts > 0 {
+		_, err = s.c.parts.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: partKeys(c.Token, c.Parts)}}}})
+	}
+	return err
+}
+
+func partKeys(token bson.ObjectID, n int) (keys bson.A) {
+	for i := range n {
+		keys = append(keys, partKey(token, i))
+	}
+	return keys
+}
+
+// exceptDuplicates forgives that documents are there already: of inserts that were done
+// before, and of upserts of what a later commit has changed.
+func exceptDuplicates(err error) error {
+	var bulk driver.BulkWriteException
+	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
+		return err
+	}
+	for _, one := range bulk.WriteErrors {
+		if one.Code != 11000 {
+			return err
+		}
+	}
+	return nil
+}
+
+// split moves ops that are too big for one document into parts, and stores those.
+// Nothing knows of them before the commit.
+func (s *Store) split(ctx context.Context, c *commit) error {
+	var parts []part
+	size, next := 0, part{At: c.At}
+	for _, one := range c.Ops {
+		raw, err := bson.Marshal(one)
+		if err != nil {
+			return err
+		}
+		if size+len(raw) > maxInlineBytes && size > 0 {
+			parts = append(parts, next)
+			size, next = 0, part{At: c.At}
+		}
+		size += len(raw)
+		next.Ops = append(next.Ops, one)
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	parts = append(parts, next)
+	for i := range parts {
+		parts[i].ID = partKey(c.Token, i)
+		if _, err := s.c.parts.InsertOne(ctx, parts[i]); err != nil && !driver.IsDuplicateKeyError(err) {
+			return err
+		}
+	}
+	c.Parts = len(parts)
+	return nil
+}
+
+// errOvertaken says that another process has made the commit.
+var errOvertaken = errors.New("another process has made this commit")
+
+// record makes a commit. It fails with errOvertaken where another process was first.
+// With any other error nothing has happened, or the database is away and it cannot be known.
+func (s *Store) record(ctx context.Context, c *commit) error {
+	if err := s.split(ctx, c); err != nil {
+		return err
+	}
+	stored := *c
+	if c.Parts > 0 {
+		stored.Ops = nil
+	}
+	var failed error
+	for ctx.Err() == nil {
+		_, err := s.c.commits.InsertOne(ctx, stored)
+		if err == nil {
+			return nil
+		}
+		if driver.IsDuplicateKeyError(err) {
+			// If an attempt before seemed to fail, it may be this process's own.
+			made, ok, err := findOne[commit](ctx, s.c.commits, c.State.N)
+			if err == nil && ok && made.Token == c.Token {
+				return nil
+			}
+			if err == nil {
+				return errOvertaken
+			}
+			failed = err
+			continue
+		}
+		if failed = err; !uncertain(err) {
+			return err
+		}
+	}
+	return errors.Join(failed, ctx.Err())
+}
+
+// uncertain reports whether a write may have been done although it failed.
+func uncertain(err error) bool {
+	var write driver.WriteException
+	return driver.IsNetworkError(err) || driver.IsTimeout(err) || errors.As(err, &write) && write.WriteConcernError != nil
+}
+
+// trim deletes commits that nobody needs any more.
+func (s *Store) trim(ctx context.Context, n int64) error {
+	old := time.Now().Add(-keepFor)
+	_, err := s.c.commits.DeleteMany(ctx, bson.D{
+		{Key: "_id", Value: bson.D{{Key: "$lt", Value: n - keepCommits}}}, {Key: "at", Value: bson.D{{Key: "$lt", Value: old}}},
+	})
+	if err == nil { // parts of commits that were never made
+		_, err = s.c.parts.DeleteMany(ctx, bson.D{{Key: "at", Value: bson.D{{Key: "$lt", Value: old}}}})
+	}
+	return err
+}
+
+// later returns the higher of two places.
+func later(a, b bson.ObjectID) bson.ObjectID {
+	if belfry.ID(a).Compare(belfry.ID(b)) > 0 {
+		return a
+	}
+	return b
+}

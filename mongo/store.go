@@ -1,0 +1,176 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"belfry"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+)
+
+// DefaultDatabase is the database where the URI names none.
+const DefaultDatabase = "belfry"
+
+const (
+	// opTimeout bounds one operation on the server, and the wait for a server.
+	opTimeout = 10 * time.Second
+	// selectTimeout bounds the search for a primary, and connectTimeout one attempt to connect.
+	selectTimeout  = 5 * time.Second
+	connectTimeout = 5 * time.Second
+)
+
+// Options alters a [Store]. URI is needed.
+type Options struct {
+	// URI names the servers, as MongoDB's connection strings do. It may hold a
+	// password, and is in no error and no log.
+	URI string
+	// Database is the name of the database; "" means the one that the URI names, or
+	// [DefaultDatabase].
+	Database string
+	Logger   *slog.Logger // nil means slog.Default()
+}
+
+// A Store keeps all that belfry keeps in a MongoDB database, which it may share
+// with other processes. It is safe for concurrent use.
+type Store struct {
+	log    *slog.Logger
+	client *driver.Client
+	c      collections
+	head   headTracker
+	// turn is held by who commits, and by a reader whom commits have disturbed
+	// again and again.
+	turn    chan struct{}
+	writer  *writer
+	late    *lateSet
+	answers answers
+	pruning sync.Mutex // held for a whole step of retention
+	inboxes suspects
+}
+
+var _ belfry.Store = (*Store)(nil)
+
+// Open connects to the database, makes the indexes that are missing, and heals
+// what a process has left half done. Close ends it.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{log: o.Logger, turn: make(chan struct{}, 1), late: newLateSet()}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	name := o.Database
+	if name == "" {
+		name = databaseOf(o.URI)
+	}
+	config := options.Client().ApplyURI(o.URI).SetAppName("belfry").
+		SetTimeout(opTimeout).SetServerSelectionTimeout(selectTimeout).SetConnectTimeout(connectTimeout).
+		// Every answer is about what a majority has in its journals, and read where it was written.
+		SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
+	if config.Validate() != nil { // its words repeat the URI
+		return nil, errors.New("mongo: the URI of the database is malformed")
+	}
+	var err error
+	if s.client, err = driver.Connect(config); err != nil {
+		return nil, fmt.Errorf("mongo: %w", portError(ctx, err))
+	}
+	s.c = collectionsOf(s.client.Database(name))
+	if err := s.open(ctx); err != nil {
+		// The context may have ended; connections are closed all the same.
+		return nil, fmt.Errorf("mongo: %w", errors.Join(portError(ctx, err), s.client.Disconnect(context.WithoutCancel(ctx))))
+	}
+	s.writer = newWriter(s)
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	if err := s.c.makeIndexes(ctx); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	return s.advance(ctx)
+}
+
+// Close finishes the writes that have been asked for, records the deliveries,
+// and closes the connections. Whoever asks later gets [belfry.ErrUnavailable].
+func (s *Store) Close() error {
+	s.writer.close()
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	return s.client.Disconnect(ctx)
+}
+
+// databaseOf returns the database that a URI names, or the default. A slash in a
+// password is escaped there.
+func databaseOf(uri string) string {
+	_, rest, _ := strings.Cut(uri, "://")
+	_, path, _ := strings.Cut(rest, "/")
+	if name, _, _ := strings.Cut(path, "?"); name != "" {
+		return name
+	}
+	return DefaultDatabase
+}
+
+// portError turns an error of the driver into one that the port allows.
+func portError(ctx context.Context, err error) error {
+	var own *belfry.Error
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &own):
+		return err
+	case errors.Is(err, driver.ErrClientDisconnected):
+		return errClosed
+	}
+	return &belfry.Error{Code: belfry.ErrUnavailable, Message: "the database is not available", Err: err}
+}
+
+// errClosed answers whoever comes after Close.
+var errClosed = belfry.Errorf(belfry.ErrUnavailable, "the database is closed")
+
+// together runs functions at the same time and returns the first of their errors.
+func together(fs ...func() error) error {
+	errs := make([]error, len(fs))
+	var running sync.WaitGroup
+	for i, f := range fs {
+		running.Go(func() { errs[i] = f() })
+	}
+	running.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find decodes all documents that a query finds.
+func find[T any](ctx context.Context, c *driver.Collection, filter bson.D, o ...options.Lister[options.FindOptions]) ([]T, error) {
+	cursor, err := c.Find(ctx, filter, o...)
+	if err != nil {
+		return nil, err
+	}
+	var found []T
+	err = cursor.All(ctx, &found)
+	return found, err
+}
+
+// findOne decodes the document with an _id, if there is one.
+func findOne[T any](ctx context.Context, c *driver.Collection, id any) (found T, ok bool, err error) {
+	err = c.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&found)
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return found, false, nil
+	}
+	return found, err == nil, err
+}

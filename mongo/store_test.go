@@ -1,0 +1,54 @@
+package mongo_test
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"testing"
+
+	"belfry"
+	"belfry/internal/porttest"
+	"belfry/mongo"
+
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// database returns a database that is empty, and is dropped when the test ends.
+func database(t testing.TB) *driver.Database {
+	t.Helper()
+	client, err := driver.Connect(options.Client().ApplyURI(serverURI))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := client.Database("belfry_test_" + strings.ToLower(rand.Text()))
+	t.Cleanup(func() {
+		ctx := context.Background()
+		if err := db.Drop(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := client.Disconnect(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// open opens the store in a database and closes it when the test ends.
+func open(t testing.TB, db *driver.Database) *mongo.Store {
+	t.Helper()
+	s, err := mongo.Open(context.Background(), mongo.Options{URI: serverURI, Database: db.Name()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStoreKeepsTheContract(t *testing.T) {
+	porttest.TestStore(t, func(t *testing.T) belfry.Store { return open(t, database(t)) })
+}
