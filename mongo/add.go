@@ -228,11 +228,7 @@ func present(ctx context.Context, c *driver.Collection, ids []any) (int, error) 
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	var filter any = bson.D{{Key: "$in", Value: ids}}
-	if len(ids) == 1 {
-		filter = ids[0]
-	}
-	found, err := find[struct{}](ctx, c, bson.D{{Key: "_id", Value: filter}}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	found, err := find[struct{}](ctx, c, bson.D{{Key: "_id", Value: among(ids)}}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	return len(found), err
 }
 

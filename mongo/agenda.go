@@ -178,7 +178,10 @@ func (s *Store) expired(ctx context.Context, now time.Time, step int) ([]message
 	first := options.Find().SetSort(bson.D{{Key: "expires", Value: 1}}).SetLimit(int64(step))
 	var messages, notices []messageDocument
 	err := together(
-		func() (err error) { messages, err = find[messageDocument](ctx, s.c.messages, filter, first); return err },
+		func() (err error) {
+			messages, err = find[messageDocument](ctx, s.c.messages, filter, first)
+			return err
+		},
 		func() (err error) { notices, err = find[messageDocument](ctx, s.c.notices, filter, first); return err },
 	)
 	all := append(messages, notices...)

@@ -67,7 +67,7 @@ func partKey(token bson.ObjectID, i int) string { return token.Hex() + "/" + str
 type op struct {
 	In     string   `bson:"in"`
 	IDs    []any    `bson:"ids,omitempty"`
-	Where  bson.D   `bson:"where,omitempty"` // further conditions
+	Where  bson.D   `bson:"where,omitempty"` // values of further fields
 	Doc    bson.Raw `bson:"doc,omitempty"`   // to be inserted
 	Set    bson.D   `bson:"set,omitempty"`
 	Unset  []string `bson:"unset,omitempty"`
@@ -81,11 +81,7 @@ func (o *op) model(n int64) driver.WriteModel {
 	if o.Doc != nil {
 		return driver.NewInsertOneModel().SetDocument(o.Doc)
 	}
-	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: o.IDs}}}}
-	if len(o.IDs) == 1 {
-		filter[0].Value = o.IDs[0]
-	}
-	filter = append(filter, o.Where...)
+	filter := append(bson.D{{Key: "_id", Value: among(o.IDs)}}, o.Where...)
 	filter = append(filter, bson.E{Key: "v", Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gt", Value: n}}}}})
 	if o.Delete {
 		return driver.NewDeleteManyModel().SetFilter(filter)
@@ -102,6 +98,29 @@ func (o *op) model(n int64) driver.WriteModel {
 		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(update).SetUpsert(true)
 	}
 	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(update)
+}
+
+// among returns the condition that a value is one of ids. There is at least one.
+func among(ids []any) any {
+	if len(ids) == 1 {
+		return ids[0]
+	}
+	condition := bson.D{{Key: "$in", Value: ids}}
+	lowest, ok := ids[0].(bson.ObjectID)
+	highest := lowest
+	for _, id := range ids {
+		if id, isObject := id.(bson.ObjectID); isObject {
+			highest = later(highest, id)
+			if id != later(lowest, id) {
+				lowest = id
+			}
+		}
+	}
+	if ok {
+		// They spare a server without a good plan most of the comparisons.
+		condition = append(bson.D{{Key: "$gte", Value: lowest}, {Key: "$lte", Value: highest}}, condition...)
+	}
+	return condition
 }
 
 // A headTracker knows the newest commit that this process knows to be applied.

@@ -211,13 +211,13 @@ func (s *Store) seenNow(ctx context.Context, v *viewer, ids []belfry.ID) (map[be
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	among := bson.E{Key: "_id", Value: bson.D{{Key: "$in", Value: objectIDs(ids)}}}
-	messages, err := find[messageDocument](ctx, s.c.messages, own(v.who, among))
+	these := bson.E{Key: "_id", Value: among(objectIDs(ids))}
+	messages, err := find[messageDocument](ctx, s.c.messages, own(v.who, these))
 	if err != nil {
 		return nil, err
 	}
 	all := func(*messageDocument) bool { return true }
-	notices, err := s.notices(ctx, v, belfry.ID{}, belfry.ID{}, false, len(ids), all, bson.E{Key: "$and", Value: bson.A{bson.D{among}}})
+	notices, err := s.notices(ctx, v, belfry.ID{}, belfry.ID{}, false, len(ids), all, bson.E{Key: "$and", Value: bson.A{bson.D{these}}})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"slices"
 
 	"belfry"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // maxIDsPerOp bounds the documents that one op changes.
-const maxIDsPerOp = 1000
+const maxIDsPerOp = 200
 
 // Mark implements [belfry.MarkStore]. What is archived stays read, and so does a
 // notice that was replaced: to mark it unread changes nothing. Of all it marks those
@@ -42,7 +43,7 @@ type marking struct {
 	viewer  viewer
 	changes changes
 	marked  belfry.Marked
-	ids     []any // of messages, as opposed to notices
+	ids     []belfry.ID // of messages, as opposed to notices
 }
 
 func (m *marking) prepare(ctx context.Context) (err error) {
@@ -66,8 +67,9 @@ func (m *marking) prepare(ctx context.Context) (err error) {
 	case belfry.RevisionUnarchived:
 		set = append(set, bson.E{Key: "isArchived", Value: int32(0)})
 	}
-	for ids := m.ids; len(ids) > 0; ids = ids[min(len(ids), maxIDsPerOp):] {
-		m.changes.do(op{In: msgNotice, IDs: ids[:min(len(ids), maxIDsPerOp)], Set: set})
+	slices.SortFunc(m.ids, func(a, b belfry.ID) int { return a.Compare(b) })
+	for ids := range slices.Chunk(m.ids, maxIDsPerOp) {
+		m.changes.do(op{In: msgNotice, IDs: objectIDs(ids), Set: set})
 	}
 	m.revise()
 	return nil
@@ -115,7 +117,7 @@ func (m *marking) concerns(d *messageDocument) bool {
 func (m *marking) add(d *messageDocument) {
 	company := belfry.CompanyID(d.CompanyID)
 	if d.ReceiverID != nil {
-		m.ids = append(m.ids, d.ID)
+		m.ids = append(m.ids, belfry.ID(d.ID))
 	} else {
 		m.changes.do(markOp(m.who.User, company, belfry.ID(d.ID), m.mark.Kind != belfry.RevisionUnread, m.mark.Kind == belfry.RevisionArchived))
 	}
@@ -138,7 +140,7 @@ func (m *marking) listed(ctx context.Context) (messages, notices []messageDocume
 	if len(m.mark.IDs) == 0 {
 		return nil, nil, nil
 	}
-	listed := bson.E{Key: "_id", Value: bson.D{{Key: "$in", Value: objectIDs(m.mark.IDs)}}}
+	listed := bson.E{Key: "_id", Value: among(objectIDs(m.mark.IDs))}
 	err = together(
 		func() (err error) {
 			messages, err = find[messageDocument](ctx, m.store.c.messages, own(m.who, listed), states)

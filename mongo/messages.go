@@ -17,7 +17,10 @@ func (s *Store) messageByID(ctx context.Context, id belfry.ID) (d messageDocumen
 			message, isMessage, err = findOne[messageDocument](ctx, s.c.messages, objectID(id))
 			return err
 		},
-		func() (err error) { notice, isNotice, err = findOne[messageDocument](ctx, s.c.notices, objectID(id)); return err },
+		func() (err error) {
+			notice, isNotice, err = findOne[messageDocument](ctx, s.c.notices, objectID(id))
+			return err
+		},
 	)
 	switch {
 	case err != nil:

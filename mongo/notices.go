@@ -20,7 +20,10 @@ func (s *Store) viewer(ctx context.Context, who belfry.Identity) (viewer, error)
 	v := viewer{who: who}
 	var settings settingsDocument
 	err := together(
-		func() (err error) { v.reader, _, err = findOne[readerDocument](ctx, s.c.readers, identityKey(who)); return err },
+		func() (err error) {
+			v.reader, _, err = findOne[readerDocument](ctx, s.c.readers, identityKey(who))
+			return err
+		},
 		func() (err error) {
 			settings, _, err = findOne[settingsDocument](ctx, s.c.settings, string(who.User))
 			return err

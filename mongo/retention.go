@@ -64,7 +64,10 @@ func (s *Store) oldest(ctx context.Context, filter bson.D, limit int) ([]message
 	first := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)).SetProjection(ownerAndState)
 	var messages, notices []messageDocument
 	err := together(
-		func() (err error) { messages, err = find[messageDocument](ctx, s.c.messages, filter, first); return err },
+		func() (err error) {
+			messages, err = find[messageDocument](ctx, s.c.messages, filter, first)
+			return err
+		},
 		func() (err error) { notices, err = find[messageDocument](ctx, s.c.notices, filter, first); return err },
 	)
 	all := append(messages, notices...)
