@@ -15,11 +15,6 @@ import (
 )
 
 const (
-	// applyTimeout is how long the process that made a commit may take to apply it, and
-	// healAfter when others do it for that process: later, so that they never do it at once.
-	applyTimeout = 3 * time.Second
-	healAfter    = 6 * time.Second
-
 	// maxInlineBytes is the size up to which a commit holds its ops itself, and that of
 	// each part otherwise. A document has at most 16 MiB.
 	maxInlineBytes = 4 << 20
@@ -63,7 +58,9 @@ type part struct {
 func partKey(token bson.ObjectID, i int) string { return token.Hex() + "/" + strconv.Itoa(i) }
 
 // An op is a change to documents of one collection that may be done again, as long
-// as no later commit is applied: it has Doc, Set or Delete.
+// as no later commit is applied: it has Doc, Set or Delete. No two ops of a commit
+// set fields of the same document. Names of fields have no dots and dollars, which servers before
+// MongoDB 5 do not store.
 type op struct {
 	In     string   `bson:"in"`
 	IDs    []any    `bson:"ids,omitempty"`
@@ -75,14 +72,15 @@ type op struct {
 	Delete bool     `bson:"delete,omitempty"`
 }
 
-// model returns what carries the op out. What a later commit has changed already stays
-// as it is: a process that was overtaken while it applied its commit does no harm.
+// model returns what carries the op out. What this or a later commit has changed already stays
+// as it is: to complete a commit costs no more than what is missing, and a process that was
+// overtaken while it applied its commit does no harm.
 func (o *op) model(n int64) driver.WriteModel {
 	if o.Doc != nil {
 		return driver.NewInsertOneModel().SetDocument(o.Doc)
 	}
 	filter := append(bson.D{{Key: "_id", Value: among(o.IDs)}}, o.Where...)
-	filter = append(filter, bson.E{Key: "v", Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gt", Value: n}}}}})
+	filter = append(filter, bson.E{Key: "v", Value: bson.D{{Key: "$not", Value: bson.D{{Key: "$gte", Value: n}}}}})
 	if o.Delete {
 		return driver.NewDeleteManyModel().SetFilter(filter)
 	}
@@ -218,7 +216,7 @@ func (s *Store) advance(ctx context.Context) error {
 		if c.State.N != waiting {
 			since, waiting, pause = time.Now(), c.State.N, time.Millisecond
 		}
-		if time.Since(since) > healAfter {
+		if time.Since(since) > 2*s.patience {
 			s.log.WarnContext(ctx, "a process has left a commit half applied, and it is completed", "commit", c.State.N)
 			if err := s.heal(ctx, c.State.N); err != nil {
 				return err

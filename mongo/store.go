@@ -37,16 +37,25 @@ type Options struct {
 	// Database is the name of the database; "" means the one that the URI names, or
 	// [DefaultDatabase].
 	Database string
+	// Patience is how long this process may take to apply a commit, and half of how long it
+	// waits for another that does not apply one; 0 means [DefaultPatience]. All processes have
+	// the same.
+	Patience time.Duration
 	Logger   *slog.Logger // nil means slog.Default()
 }
+
+// DefaultPatience is the Patience of zero [Options]: a hundred times what a commit takes
+// on a server that is well.
+const DefaultPatience = 3 * time.Second
 
 // A Store keeps all that belfry keeps in a MongoDB database, which it may share
 // with other processes. It is safe for concurrent use.
 type Store struct {
-	log    *slog.Logger
-	client *driver.Client
-	c      collections
-	head   headTracker
+	log      *slog.Logger
+	patience time.Duration
+	client   *driver.Client
+	c        collections
+	head     headTracker
 	// turn is held by who commits, and by a reader whom commits have disturbed
 	// again and again.
 	turn    chan struct{}
@@ -62,9 +71,12 @@ var _ belfry.Store = (*Store)(nil)
 // Open connects to the database, makes the indexes that are missing, and heals
 // what a process has left half done. Close ends it.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{log: o.Logger, turn: make(chan struct{}, 1), late: newLateSet()}
+	s := &Store{log: o.Logger, patience: o.Patience, turn: make(chan struct{}, 1), late: newLateSet()}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if s.patience <= 0 {
+		s.patience = DefaultPatience
 	}
 	name := o.Database
 	if name == "" {

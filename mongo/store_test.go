@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"strings"
 	"testing"
+	"time"
 
 	"belfry"
 	"belfry/internal/porttest"
@@ -34,10 +35,13 @@ func database(t testing.TB) *driver.Database {
 	return db
 }
 
+// patience is for a server that shares a busy machine with all its tests.
+const patience = 20 * time.Second
+
 // open opens the store in a database and closes it when the test ends.
 func open(t testing.TB, db *driver.Database) *mongo.Store {
 	t.Helper()
-	s, err := mongo.Open(context.Background(), mongo.Options{URI: serverURI, Database: db.Name()})
+	s, err := mongo.Open(context.Background(), mongo.Options{URI: serverURI, Database: db.Name(), Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -236,7 +236,7 @@ func (w *writer) commit(batch []*write) error {
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
-		ctx, cancel = context.WithTimeout(context.Background(), opTimeout+healAfter)
+		ctx, cancel = context.WithTimeout(context.Background(), opTimeout+2*s.patience)
 		err = s.advance(ctx)
 		cancel()
 		if err != nil {
@@ -297,7 +297,7 @@ func (w *writer) try(ctx context.Context, batch []*write) error {
 // whoever needs it first applies it then.
 func (w *writer) settle(c *commit) {
 	s := w.store
-	ctx, cancel := context.WithTimeout(context.Background(), applyTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
 	var err error
 	for ctx.Err() == nil {

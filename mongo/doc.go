@@ -1,0 +1,72 @@
+// Package mongo is a [belfry.Store] on MongoDB 4.4 and later, or a server that
+// speaks its protocol. It needs neither transactions nor change streams nor
+// counters that the server increments, and any number of processes may share a database.
+//
+// # History
+//
+// What makes several changes to one is the collection belfryCommits. Its documents are
+// numbered 1, 2, 3, …; to insert the next number is to commit, and of several
+// processes that try, one succeeds, for an _id is unique. A commit holds all that it changes ("ops"): a process
+// first reads what it needs in the state after commit n, then inserts commit n+1, then carries out
+// its ops in the other collections, and last marks it applied. Nobody makes the next commit before
+// that. Whoever finds that another was first reads again and tries again.
+//
+// A process that dies before the insert has done nothing. One that dies after it has done
+// everything: whoever needs the database next finds the commit, waits twice the
+// [Options].Patience for its maker, and carries out its ops. They can be done again. Every document has the
+// number of the commit that changed it last (v), so that a maker that was slow and was
+// overtaken changes nothing that is newer. (What this cannot fence is an insert that reaches the server
+// later than twice the patience, after another commit has deleted the same message; a maker
+// stops after one patience.)
+//
+// One commit carries the writes of many calls of a process that do not concern the same
+// names. Under load, therefore, the number of commits does not grow with the number of calls.
+//
+// # Reading
+//
+// A commit lists whom it touches: users, companies whose notices or feeds change. A reader that needs
+// several queries runs them and then asks whether a commit since the one that it knew touches what it
+// read; if so, it waits until that is applied and reads again. So what it returns is the
+// state after one commit. The version of counts is kept in the commits and grows with each that may change any counts.
+// The numbers of messages and of activities, and the highest place, are kept there as well: retention counts
+// nothing.
+//
+// # Collections
+//
+//	msgNotice        messages with a receiver, fields as the article has them; belfry adds isArchived,
+//	                 isDelivered, category, collapseKey, expires, data, forced, bare, extra, v
+//	handleLog        activities, likewise; belfry adds changes, extra, v
+//	belfryNotices    notices: the fields of msgNotice without receiverID and isRead, with later and replaced
+//	belfryMarks      who has read or archived a notice: "<notice>/<user>"
+//	belfryReaders    of a user in a company: member since, heard up to, seen up to
+//	belfrySettings   of a user: preferences, and before when tokens are void
+//	belfryRevisions  what was read, edited, withdrawn, replaced, expired: the log, with messages and activities
+//	belfryFloors     back to where the log reaches, of a user and of everybody ("*")
+//	belfryScheduled  pushes that wait for their time
+//	belfryRequests   idempotency keys with their answers
+//	belfryCommits    the history; belfryParts holds ops of commits beyond 4 MiB
+//	belfryGone       notices that are deleted and may have marks, which are deleted little by little
+//
+// Ids that applications chose are integers where they are written as integers, and strings
+// otherwise; the IDs of messages and activities are ObjectIds; dates are dates; isRead is 0 or
+// 1. Applications may read msgNotice and handleLog as they always did. What they store there by themselves
+// before the first start is taken over; what they change later belfry does not learn: it asks them to
+// push instead.
+//
+// # How each method does it
+//
+//	Add               reads: ids that are taken, what the collapse keys replace, the request's key, what it fulfils.
+//	                  One commit: inserts, deletions, revisions, the request.
+//	Request, Message, Feed, Due, NextDue, ScheduledPush, Preferences
+//	                  one query for each collection concerned
+//	Inbox, Counts, Undelivered, Since, Profile
+//	                  several queries that no commit disturbs, as above; notices are joined with marks here
+//	Mark, MarkSeen    reads what changes; one commit, then Counts
+//	Edit, Withdraw, Expire, Cancel, AddMembers, Enrol, SetPreferences, Revoke
+//	                  reads what is there; one commit
+//	MarkDelivered, MarkHeard, AnswerRequest
+//	                  known in this process at once; a commit within half a second that touches nobody
+//	PruneMessages, PruneActivities, PruneRevisions, PruneRequests
+//	                  reads the oldest, at most a step of them; one commit
+//	Last              the newest commit
+package mongo
