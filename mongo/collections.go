@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -45,6 +46,16 @@ func collectionsOf(db *driver.Database) collections {
 		c.byName[name] = *to
 	}
 	return c
+}
+
+// usesIndexes reports whether the server uses indexes. FerretDB 1 finds documents by
+// their _id alone, and keeps any others at a cost that is many times that of the write.
+func usesIndexes(ctx context.Context, db *driver.Database) (bool, error) {
+	var info struct {
+		Version string `bson:"ferretdbVersion"`
+	}
+	err := db.RunCommand(ctx, bson.D{{Key: "buildInfo", Value: int32(1)}}).Decode(&info)
+	return info.Version == "" || strings.HasPrefix(info.Version, "v2."), err
 }
 
 // makeIndexes makes the indexes that are missing: one for every query.

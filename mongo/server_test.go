@@ -45,7 +45,7 @@ func withServer(run func() int) int {
 	server := exec.Command(program, data)
 	server.Stderr = os.Stderr
 	server.Env = append(os.Environ(), "GOGC=400") // it decodes every document of a collection for most queries
-	alive, err := server.StdinPipe() // it ends when this is closed, however
+	alive, err := server.StdinPipe()              // it ends when this is closed, however
 	if err != nil {
 		return failed(err)
 	}

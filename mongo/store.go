@@ -103,7 +103,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	if err := s.c.makeIndexes(ctx); err != nil {
+	indexed, err := usesIndexes(ctx, s.c.commits.Database())
+	if err == nil && indexed {
+		err = s.c.makeIndexes(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.begin(ctx); err != nil {
