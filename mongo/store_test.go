@@ -36,7 +36,7 @@ func database(t testing.TB) *driver.Database {
 }
 
 // patience is for a server that shares a busy machine with all its tests.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // open opens the store in a database and closes it when the test ends.
 func open(t testing.TB, db *driver.Database) *mongo.Store {

@@ -1,0 +1,218 @@
+package mongo_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"belfry"
+	"belfry/mongo"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+var ann = belfry.Identity{User: "1", Company: "acme"}
+
+// message makes a message to ann.
+func message(ids *belfry.IDSource) belfry.Message {
+	now := time.Now()
+	return belfry.Message{ID: ids.New(now), Receiver: "1", Company: "acme", SenderID: "7", Type: 1, Title: "t", Date: now.Truncate(time.Second)}
+}
+
+func add(t *testing.T, s *mongo.Store, m ...belfry.Message) {
+	t.Helper()
+	if _, err := s.Add(context.Background(), belfry.Entries{Messages: m}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantUnread(t *testing.T, s *mongo.Store, want int) {
+	t.Helper()
+	c, err := s.Counts(context.Background(), ann)
+	if err != nil || c.Unread != want {
+		t.Errorf("%d are unread (%v), want %d", c.Unread, err, want)
+	}
+}
+
+// TestCommitIsCompletedByOthers leaves a commit as a process does that is killed
+// after it: with some of its ops done and some not.
+func TestCommitIsCompletedByOthers(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	s, err := mongo.Open(ctx, mongo.Options{URI: serverURI, Database: db.Name(), Patience: time.Millisecond * 500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ids := belfry.NewIDSource()
+	first, second, third := message(ids), message(ids), message(ids)
+	add(t, s, first, second)
+	var newest struct {
+		N       int64         `bson:"_id"`
+		Version int64         `bson:"version"`
+		Last    bson.ObjectID `bson:"last"`
+	}
+	if err := db.Collection("belfryCommits").FindOne(ctx, bson.D{{Key: "_id", Value: int64(2)}}).Decode(&newest); err != nil {
+		t.Fatal(err)
+	}
+	n := newest.N + 1
+	raw, err := bson.Marshal(bson.D{
+		{Key: "_id", Value: bson.ObjectID(third.ID)}, {Key: "receiverID", Value: int32(1)}, {Key: "companyID", Value: "acme"},
+		{Key: "typeID", Value: int32(1)}, {Key: "isRead", Value: int32(0)}, {Key: "isArchived", Value: int32(0)},
+		{Key: "isDelivered", Value: int32(0)}, {Key: "date", Value: third.Date}, {Key: "v", Value: n},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := bson.D{{Key: "isRead", Value: int32(1)}}
+	_, err = db.Collection("belfryCommits").InsertOne(ctx, bson.D{
+		{Key: "_id", Value: n}, {Key: "version", Value: newest.Version + 1}, {Key: "last", Value: bson.ObjectID(third.ID)},
+		{Key: "messages", Value: int64(3)}, {Key: "activities", Value: int64(0)}, {Key: "applied", Value: false},
+		{Key: "token", Value: bson.NewObjectID()}, {Key: "at", Value: time.Now()}, {Key: "touches", Value: bson.A{"u:1"}},
+		{Key: "ops", Value: bson.A{
+			bson.D{{Key: "in", Value: "msgNotice"}, {Key: "doc", Value: bson.Raw(raw)}},
+			bson.D{{Key: "in", Value: "msgNotice"}, {Key: "ids", Value: bson.A{bson.ObjectID(first.ID)}}, {Key: "set", Value: read}},
+			bson.D{{Key: "in", Value: "msgNotice"}, {Key: "ids", Value: bson.A{bson.ObjectID(second.ID)}}, {Key: "delete", Value: true}},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Collection("msgNotice").InsertOne(ctx, bson.Raw(raw)); err != nil {
+		t.Fatal(err)
+	}
+	wantUnread(t, s, 1)
+	list, err := s.Inbox(ctx, ann, belfry.InboxQuery{Limit: 10})
+	if err != nil || len(list) != 2 || list[0].ID != third.ID || list[1].ID != first.ID || !list[1].IsRead {
+		t.Errorf("there is %+v (%v), want %v unread and %v read", list, err, third.ID, first.ID)
+	}
+	add(t, s, message(ids))
+	wantUnread(t, s, 2)
+}
+
+// TestProcessesShareADatabase has several stores write to one inbox.
+func TestProcessesShareADatabase(t *testing.T) {
+	const processes, each = 3, 15
+	ctx := context.Background()
+	db := database(t)
+	var stores []*mongo.Store
+	for range processes {
+		stores = append(stores, open(t, db))
+	}
+	var writing sync.WaitGroup
+	for _, s := range stores {
+		writing.Go(func() {
+			ids := belfry.NewIDSource()
+			for i := range each {
+				m := message(ids)
+				if i%3 == 0 { // each takes the place of another's
+					m.CollapseKey = "k"
+				}
+				if _, err := s.Add(ctx, belfry.Entries{Messages: []belfry.Message{m}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	want := processes*each - processes*each/3 + 1
+	for _, s := range stores {
+		wantUnread(t, s, want)
+	}
+	total := 0
+	for more := true; more; {
+		pruned, err := stores[0].PruneMessages(ctx, belfry.MessageLimits{Rows: 10}, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		total, more = total+pruned.Deleted, pruned.More
+	}
+	if total != want-10 {
+		t.Errorf("%d were beyond the limit, want %d", total, want-10)
+	}
+	wantUnread(t, stores[1], 10)
+}
+
+// TestKeyIsTakenByOneProcess has several stores ask for the same key.
+func TestKeyIsTakenByOneProcess(t *testing.T) {
+	db := database(t)
+	a, b := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	for i := range 10 {
+		var taking sync.WaitGroup
+		errs := make([]error, 2)
+		for j, s := range []*mongo.Store{a, b} {
+			m := message(ids)
+			taking.Go(func() {
+				_, errs[j] = s.Add(context.Background(), belfry.Entries{
+					Messages: []belfry.Message{m}, Request: &belfry.Request{Key: fmt.Sprint(i), Made: time.Now()},
+				})
+			})
+		}
+		taking.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Fatalf("the answers are %v and %v, want one success", errs[0], errs[1])
+		}
+		for _, err := range errs {
+			if err != nil && belfry.ErrorCode(err) != belfry.ErrConflict {
+				t.Error(err)
+			}
+		}
+		wantUnread(t, a, i+1)
+	}
+}
+
+// TestArticleReadsItsFields looks at the documents as the article's application does.
+func TestArticleReadsItsFields(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	s := open(t, db)
+	m := message(belfry.NewIDSource())
+	add(t, s, m)
+	var d bson.M
+	// "receiverID, typeID and isRead together find a user's unread messages."
+	err := db.Collection("msgNotice").FindOne(ctx, bson.D{{Key: "receiverID", Value: 1}, {Key: "typeID", Value: 1}, {Key: "isRead", Value: 0}}).Decode(&d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]any{
+		"_id": bson.ObjectID(m.ID), "senderID": int32(7), "companyID": "acme", "title": "t", "date": bson.NewDateTimeFromTime(m.Date),
+	} {
+		if d[field] != want {
+			t.Errorf("%s is %v (%T), want %v (%T)", field, d[field], d[field], want, want)
+		}
+	}
+}
+
+func TestIndexesAreMade(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	if err := mongo.MakeIndexes(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	all, err := db.Collection("msgNotice").Indexes().ListSpecifications(ctx)
+	if err != nil || len(all) != 7 {
+		t.Errorf("there are %d indexes (%v), want 6 and that of _id", len(all), err)
+	}
+}
+
+func TestSecretsAreNotInErrors(t *testing.T) {
+	const secret = "s3cr3t"
+	for _, uri := range []string{
+		"mongodb://belfry:" + secret + "@127.0.0.1:1/?serverSelectionTimeoutMS=1", "mongodb://belfry:" + secret + "%zz@127.0.0.1/",
+		"mysql://belfry:" + secret + "@127.0.0.1/", "mongodb://belfry:" + secret + "@127.0.0.1:99999999/",
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		s, err := mongo.Open(ctx, mongo.Options{URI: uri})
+		cancel()
+		if err == nil {
+			s.Close()
+			t.Errorf("%q is opened", uri)
+		} else if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
