@@ -125,7 +125,16 @@ func among(ids []any) any {
 type headTracker struct {
 	mu      sync.Mutex
 	state   state
+	at      time.Time     // when it was the newest
 	changed chan struct{} // closed by the next change
+}
+
+// old reports whether commits after the one that is known may have been trimmed before
+// whoever asks has ended.
+func (h *headTracker) old() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.at) > keepFor/2
 }
 
 func (h *headTracker) get() (state, <-chan struct{}) {
@@ -141,6 +150,9 @@ func (h *headTracker) get() (state, <-chan struct{}) {
 func (h *headTracker) set(st state) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if st.N >= h.state.N {
+		h.at = time.Now()
+	}
 	if st.N <= h.state.N {
 		return
 	}
@@ -149,6 +161,18 @@ func (h *headTracker) set(st state) {
 		close(h.changed)
 		h.changed = nil
 	}
+}
+
+// current returns a commit after which all others are still there, for longer than
+// any reader or writer takes.
+func (s *Store) current(ctx context.Context) (state, error) {
+	if s.head.old() {
+		if err := s.advance(ctx); err != nil {
+			return state{}, err
+		}
+	}
+	st, _ := s.head.get()
+	return st, nil
 }
 
 // begin makes the first commit where there is none. What an application has stored by itself

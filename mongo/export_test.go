@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"time"
 
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
@@ -10,4 +11,11 @@ import (
 func MakeIndexes(ctx context.Context, db *driver.Database) error {
 	c := collectionsOf(db)
 	return c.makeIndexes(ctx)
+}
+
+// Idle makes a store as it is when it was not used for a long time.
+func (s *Store) Idle() {
+	s.head.mu.Lock()
+	defer s.head.mu.Unlock()
+	s.head.at = time.Time{}
 }

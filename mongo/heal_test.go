@@ -136,6 +136,36 @@ func TestProcessesShareADatabase(t *testing.T) {
 	wantUnread(t, stores[1], 10)
 }
 
+// TestIdleProcessGoesOn has a process write after others, whose commits are no longer kept.
+func TestIdleProcessGoesOn(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	idle, busy := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	for range 4 {
+		add(t, busy, message(ids))
+	}
+	if _, err := db.Collection("belfryCommits").DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: int64(5)}}}}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := busy.Counts(ctx, ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle.Idle()
+	if c, err := idle.Counts(ctx, ann); err != nil || c.Version != before.Version {
+		t.Errorf("the version is %d (%v), want %d", c.Version, err, before.Version)
+	}
+	idle.Idle()
+	add(t, idle, message(ids))
+	for _, s := range []*mongo.Store{idle, busy} {
+		wantUnread(t, s, 5)
+		if c, err := s.Counts(ctx, ann); err != nil || c.Version != before.Version+1 {
+			t.Errorf("the version is %d (%v), want %d", c.Version, err, before.Version+1)
+		}
+	}
+}
+
 // TestKeyIsTakenByOneProcess has several stores ask for the same key.
 func TestKeyIsTakenByOneProcess(t *testing.T) {
 	db := database(t)

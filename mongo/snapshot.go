@@ -58,8 +58,11 @@ func (s *Store) snapshot(ctx context.Context, touches []string, read func(ctx co
 				return state{}, portError(ctx, bounded.Err())
 			}
 		}
-		st, _ := s.head.get()
-		if err := read(bounded); err != nil {
+		st, err := s.current(bounded)
+		if err == nil {
+			err = read(bounded)
+		}
+		if err != nil {
 			return state{}, portError(ctx, err)
 		}
 		disturbed, err := s.touchedSince(bounded, st.N, touches)

@@ -248,7 +248,10 @@ func (w *writer) commit(batch []*write) error {
 
 func (w *writer) try(ctx context.Context, batch []*write) error {
 	s := w.store
-	at, _ := s.head.get()
+	at, err := s.current(ctx)
+	if err != nil {
+		return err
+	}
 	var preparing sync.WaitGroup
 	for _, op := range batch {
 		preparing.Go(func() {
