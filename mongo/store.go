@@ -44,7 +44,7 @@ type Options struct {
 	Logger   *slog.Logger // nil means slog.Default()
 }
 
-// DefaultPatience is the Patience of zero [Options]: a hundred times what a commit takes
+// DefaultPatience is the Patience of zero [Options]: far more than a commit takes
 // on a server that is well.
 const DefaultPatience = 3 * time.Second
 
