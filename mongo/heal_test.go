@@ -42,7 +42,7 @@ func wantUnread(t *testing.T, s *mongo.Store, want int) {
 func TestCommitIsCompletedByOthers(t *testing.T) {
 	ctx := context.Background()
 	db := database(t)
-	s, err := mongo.Open(ctx, mongo.Options{URI: serverURI, Database: db.Name(), Patience: time.Millisecond * 500})
+	s, err := mongo.Open(ctx, mongo.Options{URI: server.URI, Database: db.Name(), Patience: time.Millisecond * 500})
 	if err != nil {
 		t.Fatal(err)
 	}

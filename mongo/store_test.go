@@ -18,7 +18,7 @@ import (
 // database returns a database that is empty, and is dropped when the test ends.
 func database(t testing.TB) *driver.Database {
 	t.Helper()
-	client, err := driver.Connect(options.Client().ApplyURI(serverURI))
+	client, err := driver.Connect(options.Client().ApplyURI(server.URI))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ const patience = 2 * time.Minute
 // open opens the store in a database and closes it when the test ends.
 func open(t testing.TB, db *driver.Database) *mongo.Store {
 	t.Helper()
-	s, err := mongo.Open(context.Background(), mongo.Options{URI: serverURI, Database: db.Name(), Patience: patience})
+	s, err := mongo.Open(context.Background(), mongo.Options{URI: server.URI, Database: db.Name(), Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,5 +54,9 @@ func open(t testing.TB, db *driver.Database) *mongo.Store {
 }
 
 func TestStoreKeepsTheContract(t *testing.T) {
-	porttest.TestStore(t, func(t *testing.T) belfry.Store { return open(t, database(t)) })
+	test := porttest.TestStore
+	if server.Slow {
+		test = porttest.TestSlowStore
+	}
+	test(t, func(t *testing.T) belfry.Store { return open(t, database(t)) })
 }

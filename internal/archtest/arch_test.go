@@ -49,6 +49,7 @@ var rules = []rule{
 	{packages: "internal/porttest", belfry: []string{"."}},
 	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
 	{packages: "internal/handover"},
+	{packages: "internal/mongotest"},
 	{packages: "internal/pagetest"},
 	{packages: "internal/archtest"},
 }

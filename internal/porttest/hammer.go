@@ -93,7 +93,8 @@ func newHammer(f *fixture) *hammer {
 }
 
 func (h *hammer) run() {
-	const writers, rounds = 8, 20
+	const writers = 8
+	rounds := h.many(6, 20)
 	seed := uint64(len(h.states)) // of what was done before
 	var writing, counting sync.WaitGroup
 	for w := range writers {
@@ -216,11 +217,12 @@ func (w *hammerWorker) step(ctx context.Context) error {
 
 // prune does a step of retention.
 func (w *hammerWorker) prune(ctx context.Context) error {
-	limits := []belfry.MessageLimits{{Rows: 40}, {RowsPerUser: 10}, {Since: w.pick(ann).ID, Rows: 60}}
+	rows := w.many(12, 40)
+	limits := []belfry.MessageLimits{{Rows: rows}, {RowsPerUser: rows / 4}, {Since: w.pick(ann).ID, Rows: rows * 3 / 2}}
 	if _, err := w.PruneMessages(ctx, limits[w.random.IntN(len(limits))], 7); err != nil {
 		return err
 	}
-	if _, err := w.PruneActivities(ctx, belfry.ActivityLimits{Rows: 10}, 7); err != nil {
+	if _, err := w.PruneActivities(ctx, belfry.ActivityLimits{Rows: rows / 4}, 7); err != nil {
 		return err
 	}
 	_, err := w.PruneRevisions(ctx, w.pick(annOther).ID, 7)

@@ -206,7 +206,7 @@ func testEnrol(t *testing.T, f *fixture) {
 	f.announce("acme", false) // which nobody sees who enrols later
 	since := f.place()
 	var want []belfry.ID
-	for i := range 50 {
+	for i := range f.many(12, 50) {
 		who := belfry.Identity{User: belfry.UserID(fmt.Sprint("new", i)), Company: "acme"}
 		if err := f.Enrol(ctx, who, since); err != nil {
 			t.Fatal(err)
@@ -249,7 +249,7 @@ func testMemberAgain(t *testing.T, f *fixture) {
 
 func testNoticeRows(t *testing.T, f *fixture) {
 	var users []belfry.UserID
-	for i := range 100 {
+	for i := range f.many(20, 100) {
 		users = append(users, belfry.UserID(string(rune('a'+i%26))+string(rune('a'+i/26))))
 	}
 	if err := f.AddMembers(context.Background(), "acme", users, f.place()); err != nil {

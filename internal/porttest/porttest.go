@@ -18,16 +18,26 @@ var start = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 // A fixture is an empty store and what tests make messages with.
 type fixture struct {
 	belfry.Store
-	t   *testing.T
-	ids *belfry.IDSource
+	t    *testing.T
+	ids  *belfry.IDSource
+	slow bool
+}
+
+// many is how much of something there is: as much as shows all that the test asserts
+// where the store is slow, and more otherwise.
+func (f *fixture) many(enough, more int) int {
+	if f.slow {
+		return enough
+	}
+	return more
 }
 
 // run runs each test on a store of its own, several at a time.
-func run(t *testing.T, open func(t *testing.T) belfry.Store, tests map[string]func(t *testing.T, f *fixture)) {
+func run(t *testing.T, slow bool, open func(t *testing.T) belfry.Store, tests map[string]func(t *testing.T, f *fixture)) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, &fixture{Store: open(t), t: t, ids: belfry.NewIDSource()})
+			test(t, &fixture{Store: open(t), t: t, ids: belfry.NewIDSource(), slow: slow})
 		})
 	}
 }

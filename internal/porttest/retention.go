@@ -226,21 +226,24 @@ func testPruneHammer(t *testing.T, f *fixture) {
 	h := newHammer(f)
 	h.pruning = true
 	h.run()
-	for range 40 { // whatever has been withdrawn, there is too much again
+	rows := f.many(16, 40)
+	for range rows { // whatever has been withdrawn, there is too much again
 		f.send("1", "acme", 1)
 	}
-	f.prune(belfry.MessageLimits{Rows: 40}, 7)
-	f.wantPruned(belfry.MessageLimits{Rows: 40}, 7, 0)
-	f.wantPruned(belfry.MessageLimits{Rows: 39}, 7, 1) // there were exactly as many as there may be
-	f.prune(belfry.MessageLimits{RowsPerUser: 15}, 7)
+	f.prune(belfry.MessageLimits{Rows: rows}, 7)
+	f.wantPruned(belfry.MessageLimits{Rows: rows}, 7, 0)
+	f.wantPruned(belfry.MessageLimits{Rows: rows - 1}, 7, 1) // there were exactly as many as there may be
+	f.prune(belfry.MessageLimits{RowsPerUser: rows * 3 / 8}, 7)
 	for _, who := range h.identities {
 		h.recount(who)
 	}
 }
 
 func testPruneTogether(t *testing.T, f *fixture) {
+	const kept = 10
+	n := f.many(26, 60)
 	var ids []belfry.ID
-	for range 60 {
+	for range n {
 		ids = append(ids, f.send("1", "acme", 1))
 	}
 	var pruning sync.WaitGroup
@@ -249,7 +252,7 @@ func testPruneTogether(t *testing.T, f *fixture) {
 	for range 4 {
 		pruning.Go(func() {
 			for more := true; more; {
-				pruned, err := f.PruneMessages(context.Background(), belfry.MessageLimits{Rows: 10}, 3)
+				pruned, err := f.PruneMessages(context.Background(), belfry.MessageLimits{Rows: kept}, 3)
 				if err != nil {
 					t.Error(err)
 				}
@@ -261,11 +264,11 @@ func testPruneTogether(t *testing.T, f *fixture) {
 		})
 	}
 	pruning.Wait()
-	if total != 50 {
-		t.Errorf("%d have gone, want 50", total)
+	if total != n-kept {
+		t.Errorf("%d have gone, want %d", total, n-kept)
 	}
-	f.wantList(ann, belfry.InboxQuery{Limit: 1}, ids[59])
-	f.wantList(ann, belfry.InboxQuery{Before: ids[51]}, ids[50])
+	f.wantList(ann, belfry.InboxQuery{Limit: 1}, ids[n-1])
+	f.wantList(ann, belfry.InboxQuery{Before: ids[n-kept+1]}, ids[n-kept])
 }
 
 func testPruneNotices(t *testing.T, f *fixture) {

@@ -21,12 +21,20 @@ type byType = map[belfry.MessageType]int
 
 // TestStore runs the contract of [belfry.Store]. Every call of open returns an
 // empty store, which it closes when its t ends. The tests run in parallel.
-func TestStore(t *testing.T, open func(t *testing.T) belfry.Store) {
+func TestStore(t *testing.T, open func(t *testing.T) belfry.Store) { testStore(t, false, open) }
+
+// TestSlowStore is TestStore for a store that takes milliseconds for what others do in microseconds, and time
+// for every row that it does not want: all tests, which assert the same of fewer rows and rounds. Who
+// runs it alone tests by himself what takes more than a thousand rows: that a [belfry.Marked] lists no more
+// than [belfry.MaxMarkIDs].
+func TestSlowStore(t *testing.T, open func(t *testing.T) belfry.Store) { testStore(t, true, open) }
+
+func testStore(t *testing.T, slow bool, open func(t *testing.T) belfry.Store) {
 	for _, tests := range []map[string]func(*testing.T, *fixture){
 		generalTests, entryTests, messageTests, markTests, noticeTests, activityTests, retentionTests, agendaTests, logTests,
 		settingTests,
 	} {
-		run(t, open, tests)
+		run(t, slow, open, tests)
 	}
 }
 
