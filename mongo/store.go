@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -86,8 +87,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		SetTimeout(opTimeout).SetServerSelectionTimeout(selectTimeout).SetConnectTimeout(connectTimeout).
 		// Every answer is about what a majority has in its journals, and read where it was written.
 		SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
-	if config.Validate() != nil { // its words repeat the URI
-		return nil, errors.New("mongo: the URI of the database is malformed")
+	if err := config.Validate(); err != nil {
+		return nil, uriError(err)
 	}
 	var err error
 	if s.client, err = driver.Connect(config); err != nil {
@@ -123,6 +124,15 @@ func (s *Store) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
 	defer cancel()
 	return s.client.Disconnect(ctx)
+}
+
+// uriError says what is wrong with a URI, in words that do not repeat it.
+func uriError(err error) error {
+	var unresolved *net.DNSError
+	if errors.As(err, &unresolved) {
+		return errors.New("mongo: the DNS has no servers for the mongodb+srv:// URI of the database, or does not answer")
+	}
+	return errors.New("mongo: the URI of the database is malformed: it is mongodb://user:password@host:port/database, special characters of the password as %XX")
 }
 
 // databaseOf returns the database that a URI names, or the default. A slash in a

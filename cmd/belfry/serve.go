@@ -38,6 +38,8 @@ type serverFlags struct {
 	Zone        string   `help:"Time zone of dates on the wire." default:"${zone}"`
 	ReplayLimit int      `help:"Messages that a login replays at most." default:"100"`
 
+	storeFlags `embed:""`
+
 	CatchUpLimit     int      `help:"What a page that comes back is told at most; beyond it, it loads its lists anew." default:"500"`
 	ForcedCategories []string `help:"Categories of messages that users cannot turn off." placeholder:"NAME"`
 
@@ -181,7 +183,7 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 		return err
 	}
 	defer options.Tokens.Close()
-	store, err := sqlite.Open(ctx, dir, sqlite.Options{Logger: log})
+	store, err := f.storeFlags.open(ctx, dir, log)
 	if err != nil {
 		return err
 	}

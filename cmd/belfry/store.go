@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"belfry"
+	"belfry/auth"
+	"belfry/mongo"
+	"belfry/sqlite"
+)
+
+// storeFlags say where messages and activities are kept. The URI is a secret: it may
+// hold a password.
+type storeFlags struct {
+	Store         auth.Secret `help:"MongoDB that keeps messages and activities: mongodb:// or mongodb+srv://. Better in the environment or the file than here. Default: SQLite, in the data directory." placeholder:"URI"`
+	StoreDatabase string      `help:"Database there. Default: the one that the URI names, or belfry." placeholder:"NAME"`
+}
+
+// A store is a [belfry.Store] that is closed at the end.
+type store interface {
+	belfry.Store
+	io.Closer
+}
+
+// open opens the database, by default the one in dir.
+func (f storeFlags) open(ctx context.Context, dir string, log *slog.Logger) (store, error) {
+	uri := string(f.Store)
+	switch {
+	case uri == "" && f.StoreDatabase != "":
+		return nil, errors.New("store-database is for MongoDB: set store as well")
+	case uri == "":
+		return sqlite.Open(ctx, dir, sqlite.Options{Logger: log})
+	case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
+		return nil, errors.New("store is no mongodb:// or mongodb+srv:// URI; leave it out for SQLite in the data directory")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil { // of the delivery record
+		return nil, err
+	}
+	s, err := mongo.Open(ctx, mongo.Options{URI: uri, Database: f.StoreDatabase, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	log.Info("messages and activities are kept in MongoDB")
+	return s, nil
+}
