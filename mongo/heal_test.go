@@ -136,6 +136,29 @@ func TestProcessesShareADatabase(t *testing.T) {
 	wantUnread(t, stores[1], 10)
 }
 
+// TestWhoEnrolsSeesWhatAnotherProcessStores has one process enrol and another send notices.
+func TestWhoEnrolsSeesWhatAnotherProcessStores(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	here, there := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	for i := range 10 {
+		who := belfry.Identity{User: belfry.UserID(fmt.Sprint("new", i)), Company: "acme"}
+		if err := here.Enrol(ctx, who, ids.New(time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		notice := message(ids)
+		notice.Receiver = ""
+		add(t, there, notice)
+		for _, s := range []*mongo.Store{there, here} {
+			list, err := s.Inbox(ctx, who, belfry.InboxQuery{Limit: 10})
+			if err != nil || len(list) != 1 || list[0].ID != notice.ID {
+				t.Fatalf("%v sees %+v (%v), want the notice", who, list, err)
+			}
+		}
+	}
+}
+
 // TestIdleProcessGoesOn has a process write after others, whose commits are no longer kept.
 func TestIdleProcessGoesOn(t *testing.T) {
 	ctx := context.Background()
@@ -215,6 +238,77 @@ func TestArticleReadsItsFields(t *testing.T) {
 			t.Errorf("%s is %v (%T), want %v (%T)", field, d[field], d[field], want, want)
 		}
 	}
+}
+
+// TestWhatTheArticleHasStoredIsTakenOver starts on messages and activities that the article's
+// application has stored by itself.
+func TestWhatTheArticleHasStoredIsTakenOver(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	ids := belfry.NewIDSource()
+	begun := time.Now().Truncate(time.Second)
+	var messages, activities []any
+	var want []belfry.ID
+	for i := range 5 {
+		m, a := ids.New(begun), ids.New(begun)
+		want = append([]belfry.ID{m}, want...)
+		about := bson.D{
+			{Key: "companyID", Value: "acme"}, {Key: "portrait", Value: ""}, {Key: "title", Value: fmt.Sprint(i)},
+			{Key: "content", Value: "c"}, {Key: "url", Value: ""}, {Key: "date", Value: begun},
+		}
+		messages = append(messages, append(bson.D{
+			{Key: "_id", Value: bson.ObjectID(m)}, {Key: "senderID", Value: 7}, {Key: "sender", Value: "s"}, {Key: "receiverID", Value: 1},
+			{Key: "typeID", Value: 1 + i%3}, {Key: "isRead", Value: i % 2},
+		}, about...))
+		activities = append(activities, append(bson.D{
+			{Key: "_id", Value: bson.ObjectID(a)}, {Key: "operatorID", Value: 7}, {Key: "operator", Value: "o"}, {Key: "receiver", Value: ""},
+			{Key: "objectType", Value: 1}, {Key: "objectID", Value: 9},
+		}, about...))
+	}
+	for name, documents := range map[string][]any{"msgNotice": messages, "handleLog": activities} {
+		if _, err := db.Collection(name).InsertMany(ctx, documents); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, db)
+	wantUnread(t, s, 3)
+	list, err := s.Inbox(ctx, ann, belfry.InboxQuery{Limit: 10})
+	if err != nil || len(list) != len(want) {
+		t.Fatalf("the inbox has %d messages (%v), want %d", len(list), err, len(want))
+	}
+	for i, m := range list {
+		if m.ID != want[i] || m.SenderID != "7" || !m.Date.Equal(begun) || m.IsRead != (i%2 == 1) {
+			t.Errorf("message %d is %+v", i, m)
+		}
+	}
+	if waiting, err := s.Undelivered(ctx, ann, 10); err != nil || len(waiting) != 0 {
+		t.Errorf("%d messages of the application wait for pages (%v)", len(waiting), err)
+	}
+	feed, err := s.Feed(ctx, "acme", belfry.FeedQuery{Limit: 10})
+	if err != nil || len(feed) != 5 || feed[0].OperatorID != "7" || feed[0].ObjectID != "9" {
+		t.Errorf("the feed is %+v (%v)", feed, err)
+	}
+	mark := belfry.Mark{Kind: belfry.RevisionArchived, IDs: want[:1], Place: ids.New(begun)}
+	if marked, err := s.Mark(ctx, ann, mark); err != nil || marked.Counts.Unread != 2 || len(marked.Own) != 1 {
+		t.Errorf("the mark has done %+v (%v)", marked, err)
+	}
+	add(t, s, message(ids))
+	for _, limits := range []belfry.MessageLimits{{Rows: 5}, {RowsPerUser: 4}, {Since: want[1]}} {
+		for i := 0; ; i++ {
+			pruned, err := s.PruneMessages(ctx, limits, 2)
+			if err != nil || i > 100 {
+				t.Fatalf("%+v: %+v, %v", limits, pruned, err)
+			}
+			if !pruned.More {
+				break
+			}
+		}
+	}
+	all, err := db.Collection("msgNotice").CountDocuments(ctx, bson.D{})
+	if err != nil || all != 3 { // the new one, and two of the application
+		t.Errorf("%d messages are left (%v), want 3", all, err)
+	}
+	wantUnread(t, s, 1)
 }
 
 func TestIndexesAreMade(t *testing.T) {
