@@ -94,7 +94,7 @@ func newHammer(f *fixture) *hammer {
 
 func (h *hammer) run() {
 	const writers = 8
-	rounds := h.many(6, 20)
+	rounds := h.many(5, 20)
 	seed := uint64(len(h.states)) // of what was done before
 	var writing, counting sync.WaitGroup
 	for w := range writers {

@@ -193,7 +193,7 @@ func testMarkAllOfType(t *testing.T, f *fixture) {
 }
 
 func testMarkMany(t *testing.T, f *fixture) {
-	n := f.many(250, belfry.MaxMarkIDs+5)
+	n := f.many(210, belfry.MaxMarkIDs+5)
 	var messages []belfry.Message
 	for i := range n {
 		m := f.message("1", "acme", 1)

@@ -88,7 +88,7 @@ func testInboxTenancy(t *testing.T, f *fixture) {
 func testInboxFilters(t *testing.T, f *fixture) {
 	f.join(ann)
 	var all []belfry.Message
-	for i := range 48 {
+	for i := range f.many(24, 48) {
 		var m belfry.Message
 		company := []belfry.CompanyID{"acme", ""}[i/2%2]
 		if i%2 == 0 {
