@@ -13,6 +13,11 @@ func MakeIndexes(ctx context.Context, db *driver.Database) error {
 	return c.makeIndexes(ctx)
 }
 
+// LeaveUnapplied makes a store as it is when the server went away after its last commit, and before that was applied.
+func (s *Store) LeaveUnapplied() {
+	s.writer.unapplied.Store(true)
+}
+
 // Idle makes a store as it is when it was not used for a long time.
 func (s *Store) Idle() {
 	s.head.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"belfry/mongo"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 var ann = belfry.Identity{User: "1", Company: "acme"}
@@ -37,18 +38,12 @@ func wantUnread(t *testing.T, s *mongo.Store, want int) {
 	}
 }
 
-// TestCommitIsCompletedByOthers leaves a commit as a process does that is killed
-// after it: with some of its ops done and some not.
-func TestCommitIsCompletedByOthers(t *testing.T) {
+// leaveCommit leaves a commit as a process does that is killed after it: with some of its ops done
+// and some not. It stores the third message, reads the first and withdraws the second.
+func leaveCommit(t *testing.T, db *driver.Database, s *mongo.Store, ids *belfry.IDSource) (first, second, third belfry.Message) {
+	t.Helper()
 	ctx := context.Background()
-	db := database(t)
-	s, err := mongo.Open(ctx, mongo.Options{URI: server.URI, Database: db.Name(), Patience: time.Millisecond * 500})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	ids := belfry.NewIDSource()
-	first, second, third := message(ids), message(ids), message(ids)
+	first, second, third = message(ids), message(ids), message(ids)
 	add(t, s, first, second)
 	var newest struct {
 		N       int64         `bson:"_id"`
@@ -84,13 +79,56 @@ func TestCommitIsCompletedByOthers(t *testing.T) {
 	if _, err := db.Collection("msgNotice").InsertOne(ctx, bson.Raw(raw)); err != nil {
 		t.Fatal(err)
 	}
+	return first, second, third
+}
+
+// openImpatient opens a store that soon completes what others have left.
+func openImpatient(t *testing.T, db *driver.Database) *mongo.Store {
+	t.Helper()
+	s, err := mongo.Open(context.Background(), mongo.Options{URI: server.URI, Database: db.Name(), Patience: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestCommitIsCompletedByOthers(t *testing.T) {
+	db := database(t)
+	s, ids := openImpatient(t, db), belfry.NewIDSource()
+	first, _, third := leaveCommit(t, db, s, ids)
 	wantUnread(t, s, 1)
-	list, err := s.Inbox(ctx, ann, belfry.InboxQuery{Limit: 10})
+	list, err := s.Inbox(context.Background(), ann, belfry.InboxQuery{Limit: 10})
 	if err != nil || len(list) != 2 || list[0].ID != third.ID || list[1].ID != first.ID || !list[1].IsRead {
 		t.Errorf("there is %+v (%v), want %v unread and %v read", list, err, third.ID, first.ID)
 	}
 	add(t, s, message(ids))
 	wantUnread(t, s, 2)
+}
+
+// Nobody else need read or write for that.
+func TestCommitThatCouldNotBeAppliedIsMadeUpFor(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	s := openImpatient(t, db)
+	_, second, _ := leaveCommit(t, db, s, belfry.NewIDSource())
+	s.LeaveUnapplied()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		n, err := db.Collection("msgNotice").CountDocuments(ctx, bson.D{{Key: "_id", Value: bson.ObjectID(second.ID)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it is never applied")
+		}
+	}
 }
 
 // TestProcessesShareADatabase has several stores write to one inbox.

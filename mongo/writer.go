@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"belfry"
@@ -59,7 +60,9 @@ type writer struct {
 	wake  chan struct{}
 	ended chan struct{}
 
-	sweepAt time.Time // when to look for notices that are gone
+	// The goroutine's:
+	sweepAt   time.Time   // when to look for notices that are gone
+	unapplied atomic.Bool // a commit was made and could not be applied
 
 	mu     sync.Mutex
 	queue  []*write
@@ -165,9 +168,12 @@ func (w *writer) loop() {
 	}
 }
 
-// idle does what may wait: it records deliveries, and deletes marks of notices that are
-// gone, here and in other processes.
+// idle does what may wait: it makes up for a commit that could not be applied, records deliveries, and deletes
+// marks of notices that are gone, here and in other processes.
 func (w *writer) idle() {
+	if w.unapplied.Load() {
+		w.makeUp()
+	}
 	if late := w.store.late.write(w.store); late != nil {
 		w.run([]*write{late})
 	}
@@ -296,6 +302,17 @@ func (w *writer) try(ctx context.Context, batch []*write) error {
 	return nil
 }
 
+// makeUp has a commit applied that could not be when it was made, though nobody may need it to be: lists that are read
+// by one query would not show what is in it.
+func (w *writer) makeUp() {
+	s := w.store
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout+2*s.patience)
+	defer cancel()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	w.unapplied.Store(s.advance(ctx) != nil)
+}
+
 // settle applies a commit that this process has made. It stands, also where that fails:
 // whoever needs it first applies it then.
 func (w *writer) settle(c *commit) {
@@ -314,6 +331,9 @@ func (w *writer) settle(c *commit) {
 		err = s.trim(ctx, c.State.N)
 	}
 	if err != nil {
+		if !c.State.Applied {
+			w.unapplied.Store(true)
+		}
 		s.log.Warn("a commit is durable and could not be applied; that is made up for", "commit", c.State.N, "err", err)
 	}
 }
