@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -19,6 +19,7 @@ import (
 // wait; a ReadHeaderTimeout is advised.
 type Server struct {
 	options  Options
+	openRest string
 	onOpen   func(*Session) Receiver
 	start    time.Time
 	wheel    *wheel
@@ -53,6 +54,7 @@ type sessionShard struct {
 // goroutines.
 func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
 	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{}), parkAfter: parkAfter}
+	s.openRest = s.options.openRest()
 	for i := range s.shards {
 		s.shards[i].byID = make(map[string]*Session)
 	}
@@ -226,22 +228,20 @@ func (s *Session) callOnOpen() (accepted bool) {
 	return s.receiver != nil
 }
 
+// openPacket is the first of every session. All but the id is the same for all; that has no
+// character that JSON would escape.
 func (s *Server) openPacket(session *Session, websocket bool) *Frame {
-	upgrades := []string{"websocket"}
+	upgrades := `["websocket"]`
 	if websocket {
-		upgrades = []string{}
+		upgrades = `[]`
 	}
-	data, err := json.Marshal(struct {
-		SID          string   `json:"sid"`
-		Upgrades     []string `json:"upgrades"`
-		PingInterval int64    `json:"pingInterval"`
-		PingTimeout  int64    `json:"pingTimeout"`
-		MaxPayload   int      `json:"maxPayload"`
-	}{session.id, upgrades, s.options.PingInterval.Milliseconds(), s.options.PingTimeout.Milliseconds(), s.options.MaxPayload})
-	if err != nil {
-		panic(err) // plain strings and numbers always encode
-	}
-	return newPacket(packetOpen, string(data)).Alone()
+	return newPacket(packetOpen, `{"sid":"`+session.id+`","upgrades":`+upgrades+s.openRest).Alone()
+}
+
+// openRest is what follows on the upgrades in an open packet.
+func (o *Options) openRest() string {
+	return fmt.Sprintf(`,"pingInterval":%d,"pingTimeout":%d,"maxPayload":%d}`,
+		o.PingInterval.Milliseconds(), o.PingTimeout.Milliseconds(), o.MaxPayload)
 }
 
 // newSessionID returns 120 random bits in 20 characters.
