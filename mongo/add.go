@@ -28,7 +28,7 @@ func (s *Store) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Repla
 	if err != nil {
 		return nil, err
 	}
-	s.inboxes.received(entries.Messages)
+	s.inboxes.Received(entries.Messages)
 	return replaced, nil
 }
 

@@ -2,12 +2,11 @@ package mongo
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
 	"belfry"
+	"belfry/internal/storage"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -21,40 +20,21 @@ type scheduledDocument struct {
 	V     int64         `bson:"v"`
 }
 
-// A scheduledDraft is what a scheduled push keeps as JSON. Data is a string there,
-// to come back as it was written.
-type scheduledDraft struct {
-	Message   belfry.Message
-	Data      *string         `json:",omitempty"`
-	Receivers []belfry.UserID `json:",omitempty"`
-}
-
 func (a *addition) addScheduled(p *belfry.Scheduled) error {
-	draft := scheduledDraft{Message: p.Message, Receivers: p.Receivers}
-	if p.Message.Data != nil {
-		data := string(p.Message.Data)
-		draft.Data, draft.Message.Data = &data, nil
-	}
-	text, err := json.Marshal(draft)
+	draft, err := storage.EncodeDraft(p)
 	if err != nil {
 		return err
 	}
-	raw, err := bson.Marshal(scheduledDocument{ID: objectID(p.ID), Due: p.Due.UTC(), Draft: string(text), V: a.n})
+	raw, err := bson.Marshal(scheduledDocument{ID: objectID(p.ID), Due: p.Due.UTC(), Draft: draft, V: a.n})
 	a.changes.do(op{In: belfryScheduled, Doc: raw})
 	a.changes.at(p.ID)
 	return err
 }
 
 func (d *scheduledDocument) scheduled() (belfry.Scheduled, error) {
-	var draft scheduledDraft
-	if err := json.Unmarshal([]byte(d.Draft), &draft); err != nil {
-		return belfry.Scheduled{}, fmt.Errorf("a scheduled push: %w", err)
-	}
-	p := belfry.Scheduled{ID: belfry.ID(d.ID), Due: d.Due.UTC(), Message: draft.Message, Receivers: draft.Receivers}
-	if p.Message.Data = nil; draft.Data != nil {
-		p.Message.Data = json.RawMessage(*draft.Data)
-	}
-	return p, nil
+	p := belfry.Scheduled{ID: belfry.ID(d.ID), Due: d.Due.UTC()}
+	err := storage.DecodeDraft(d.Draft, &p)
+	return p, err
 }
 
 // NextDue implements [belfry.AgendaStore].

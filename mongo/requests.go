@@ -3,7 +3,6 @@ package mongo
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"belfry"
@@ -17,36 +16,6 @@ type requestDocument struct {
 	Fingerprint []byte    `bson:"fingerprint"`
 	Answer      []byte    `bson:"answer,omitempty"`
 	Made        time.Time `bson:"made"`
-}
-
-// answers are those that AnswerRequest was given and that are not stored yet.
-type answers struct {
-	mu      sync.Mutex
-	pending map[string]*[]byte
-}
-
-func (a *answers) put(key string, answer *[]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.pending == nil {
-		a.pending = make(map[string]*[]byte)
-	}
-	a.pending[key] = answer
-}
-
-// settle forgets an answer unless a newer one has taken its place.
-func (a *answers) settle(key string, answer *[]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.pending[key] == answer {
-		delete(a.pending, key)
-	}
-}
-
-func (a *answers) of(key string) *[]byte {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.pending[key]
 }
 
 // addRequest fails if the key is taken. What is older than its lifetime gives way.
@@ -81,7 +50,7 @@ func (o *op) setAnswer(answer []byte) {
 
 // Request implements [belfry.EntryStore]. Times have millisecond precision.
 func (s *Store) Request(ctx context.Context, key string, since time.Time) (belfry.Request, error) {
-	pending := s.answers.of(key) // before the query
+	pending := s.answers.Of(key) // before the query
 	d, ok, err := findOne[requestDocument](ctx, s.c.requests, key)
 	if err != nil {
 		return belfry.Request{}, portError(ctx, err)
@@ -104,7 +73,7 @@ func (s *Store) AnswerRequest(ctx context.Context, key string, answer []byte) er
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.answers.put(key, &answer)
+	s.answers.Put(key, &answer)
 	err := s.writer.enqueue(&write{
 		ctx: context.WithoutCancel(ctx), names: []string{"r:" + key},
 		prepare: func(context.Context, state) (*changes, error) {
@@ -112,10 +81,10 @@ func (s *Store) AnswerRequest(ctx context.Context, key string, answer []byte) er
 			o.setAnswer(answer)
 			return &changes{ops: []op{o}}, nil
 		},
-		done: func(error) { s.answers.settle(key, &answer) },
+		done: func(error) { s.answers.Settle(key, &answer) },
 	})
 	if err != nil {
-		s.answers.settle(key, &answer)
+		s.answers.Settle(key, &answer)
 	}
 	return portError(ctx, err)
 }

@@ -101,7 +101,7 @@ func (c *changes) prune(documents []messageDocument) (pruned belfry.Pruned) {
 // pruneInboxes enforces the limit on the rows of one user, for the next users
 // that may have more.
 func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (belfry.Pruned, error) {
-	s.inboxes.watch(limit)
+	s.inboxes.Watch(limit)
 	users, more, err := s.nextSuspects(ctx)
 	if err != nil {
 		return belfry.Pruned{}, err
@@ -137,10 +137,10 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (belfry.Prune
 		return c, nil
 	})
 	if err != nil {
-		s.inboxes.add(users...)
+		s.inboxes.Add(users...)
 		return belfry.Pruned{}, err
 	}
-	s.inboxes.add(full...)
+	s.inboxes.Add(full...)
 	pruned.More = more || len(full) > 0
 	return pruned, nil
 }
@@ -161,24 +161,24 @@ func (s *Store) surplusOf(ctx context.Context, user belfry.UserID, limit, room i
 // others.
 func (s *Store) nextSuspects(ctx context.Context) (users []belfry.UserID, more bool, err error) {
 	for len(users) < maxUsersPerStep {
-		if user, ok := s.inboxes.take(); ok {
+		if user, ok := s.inboxes.Take(); ok {
 			users = append(users, user)
 			continue
 		}
-		after, sweeping := s.inboxes.sweepFrom()
+		after, sweeping := s.inboxes.SweepFrom()
 		if !sweeping {
 			return users, false, nil
 		}
 		user, ok, err := s.nextUser(ctx, after)
 		if err != nil {
-			s.inboxes.add(users...)
+			s.inboxes.Add(users...)
 			return nil, false, portError(ctx, err)
 		}
 		if !ok {
-			s.inboxes.sweptAll()
+			s.inboxes.SweptAll()
 			continue
 		}
-		s.inboxes.sweptTo(user)
+		s.inboxes.SweptTo(user)
 		users = append(users, user)
 	}
 	return users, true, nil

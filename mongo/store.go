@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"belfry"
+	"belfry/internal/storage"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -62,9 +63,9 @@ type Store struct {
 	turn    chan struct{}
 	writer  *writer
 	late    *lateSet
-	answers answers
+	answers storage.Answers
 	pruning sync.Mutex // held for a whole step of retention
-	inboxes suspects
+	inboxes storage.Suspects
 }
 
 var _ belfry.Store = (*Store)(nil)

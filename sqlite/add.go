@@ -24,7 +24,7 @@ func (s *Store) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Repla
 	if err != nil {
 		return nil, portError(ctx, err)
 	}
-	s.pruner.inboxes.received(entries.Messages)
+	s.pruner.inboxes.Received(entries.Messages)
 	return replaced, nil
 }
 

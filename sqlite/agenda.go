@@ -3,11 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"belfry"
+	"belfry/internal/storage"
 )
 
 const (
@@ -36,25 +35,12 @@ const (
 		WHERE id = ?1 AND expires > 0 AND expires <= ?2 RETURNING ` + returnedNotice
 )
 
-// A scheduledDraft is what a scheduled push keeps as JSON. Data is a string there,
-// to come back as it was written.
-type scheduledDraft struct {
-	Message   belfry.Message
-	Data      *string         `json:",omitempty"`
-	Receivers []belfry.UserID `json:",omitempty"`
-}
-
 func (b *batch) addScheduled(p *belfry.Scheduled) error {
-	draft := scheduledDraft{Message: p.Message, Receivers: p.Receivers}
-	if p.Message.Data != nil {
-		data := string(p.Message.Data)
-		draft.Data, draft.Message.Data = &data, nil
-	}
-	text, err := json.Marshal(draft)
+	draft, err := storage.EncodeDraft(p)
 	if err != nil {
 		return err
 	}
-	_, err = b.exec(sqlAddScheduled, p.ID[:], p.Due.UnixMilli(), string(text))
+	_, err = b.exec(sqlAddScheduled, p.ID[:], p.Due.UnixMilli(), draft)
 	return err
 }
 
@@ -104,18 +90,14 @@ func (s *Store) scheduled(ctx context.Context, query string, args ...any) ([]bel
 		var (
 			id    sql.RawBytes
 			due   int64
-			text  string
-			draft scheduledDraft
+			draft string
 		)
-		if err := rows.Scan(&id, &due, &text); err != nil {
+		if err := rows.Scan(&id, &due, &draft); err != nil {
 			return err
 		}
-		if err := json.Unmarshal([]byte(text), &draft); err != nil {
-			return fmt.Errorf("a scheduled push: %w", err)
-		}
-		p := belfry.Scheduled{Due: time.UnixMilli(due).UTC(), Message: draft.Message, Receivers: draft.Receivers}
-		if p.Message.Data = nil; draft.Data != nil {
-			p.Message.Data = json.RawMessage(*draft.Data)
+		p := belfry.Scheduled{Due: time.UnixMilli(due).UTC()}
+		if err := storage.DecodeDraft(draft, &p); err != nil {
+			return err
 		}
 		pushes = append(pushes, p)
 		return scanID(id, &pushes[len(pushes)-1].ID)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"slices"
-	"sync"
 	"time"
 
 	"belfry"
@@ -23,36 +22,6 @@ const (
 	sqlDeleteRequest = `DELETE FROM requests WHERE key = ? AND made < ?`
 )
 
-// answers are those that AnswerRequest was given and that are not stored yet.
-type answers struct {
-	mu      sync.Mutex
-	pending map[string]*[]byte
-}
-
-func (a *answers) put(key string, answer *[]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.pending == nil {
-		a.pending = make(map[string]*[]byte)
-	}
-	a.pending[key] = answer
-}
-
-// settle forgets an answer unless a newer one has taken its place.
-func (a *answers) settle(key string, answer *[]byte) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.pending[key] == answer {
-		delete(a.pending, key)
-	}
-}
-
-func (a *answers) of(key string) *[]byte {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.pending[key]
-}
-
 func (b *batch) addRequest(r *belfry.Request) error {
 	n, err := b.exec(sqlAddRequest, r.Key, r.Fingerprint[:], r.Answer, r.Made.UnixMilli(), belfry.RequestLifetime.Milliseconds())
 	if err == nil && n == 0 {
@@ -63,7 +32,7 @@ func (b *batch) addRequest(r *belfry.Request) error {
 
 // Request implements [belfry.EntryStore]. Times have millisecond precision.
 func (s *Store) Request(ctx context.Context, key string, since time.Time) (belfry.Request, error) {
-	pending := s.answers.of(key) // before the query
+	pending := s.answers.Of(key) // before the query
 	r, found := belfry.Request{Key: key}, false
 	err := s.read(ctx, sqlRequest, []any{key, since.UnixMilli()}, func(rows *sql.Rows) error {
 		var fingerprint []byte
@@ -89,7 +58,7 @@ func (s *Store) Request(ctx context.Context, key string, since time.Time) (belfr
 // until that has stored the answer, Request finds it in memory.
 func (s *Store) AnswerRequest(ctx context.Context, key string, answer []byte) error {
 	answer = slices.Clone(answer)
-	s.answers.put(key, &answer)
+	s.answers.Put(key, &answer)
 	op := &write{
 		ctx:  context.WithoutCancel(ctx),
 		rows: 1,
@@ -97,14 +66,14 @@ func (s *Store) AnswerRequest(ctx context.Context, key string, answer []byte) er
 			_, err := b.exec(sqlAnswerRequest, answer, key)
 			return err
 		},
-		answer: func(error) { s.answers.settle(key, &answer) },
+		answer: func(error) { s.answers.Settle(key, &answer) },
 	}
 	err := ctx.Err()
 	if err == nil {
 		err = s.writer.enqueue(op)
 	}
 	if err != nil {
-		s.answers.settle(key, &answer)
+		s.answers.Settle(key, &answer)
 	}
 	return portError(ctx, err)
 }

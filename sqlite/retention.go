@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"belfry"
+	"belfry/internal/storage"
 )
 
 // What to delete is looked for by readers, so that the writer spends time on
@@ -67,7 +68,7 @@ type rowKey struct {
 type pruner struct {
 	mu      sync.Mutex // held for a whole step
 	healed  bool       // the kept numbers of rows have been checked
-	inboxes suspects
+	inboxes storage.Suspects
 }
 
 // PruneMessages implements [belfry.MessageStore]. One step enforces one limit.
@@ -133,14 +134,14 @@ func (s *Store) pruneOldest(ctx context.Context, o oldest, step int) (pruned bel
 // that may have more.
 func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (pruned belfry.Pruned, err error) {
 	inboxes := &s.pruner.inboxes
-	inboxes.watch(limit)
+	inboxes.Watch(limit)
 	var (
 		keys   []rowKey
 		looked []belfry.UserID
 	)
 	defer func() {
 		if err != nil { // nothing was deleted
-			inboxes.add(looked...)
+			inboxes.Add(looked...)
 		}
 	}()
 	more := true
@@ -161,7 +162,7 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (pruned belfr
 		}
 		keys = append(keys, found...)
 		if len(found) == room { // there may be more of this one
-			inboxes.add(user)
+			inboxes.Add(user)
 		}
 	}
 	if pruned, err = s.remove(ctx, keys, (*batch).pruneOfUsers); err != nil {
@@ -174,11 +175,11 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (pruned belfr
 // nextSuspect returns a user who may have too many messages.
 func (s *Store) nextSuspect(ctx context.Context) (user belfry.UserID, ok bool, err error) {
 	inboxes := &s.pruner.inboxes
-	if user, ok := inboxes.take(); ok {
+	if user, ok := inboxes.Take(); ok {
 		return user, true, nil
 	}
 	for {
-		after, sweeping := inboxes.sweepFrom()
+		after, sweeping := inboxes.SweepFrom()
 		if !sweeping {
 			return "", false, nil
 		}
@@ -190,10 +191,10 @@ func (s *Store) nextSuspect(ctx context.Context) (user belfry.UserID, ok bool, e
 			return "", false, err
 		}
 		if ok {
-			inboxes.sweptTo(user)
+			inboxes.SweptTo(user)
 			return user, true, nil
 		}
-		inboxes.sweptAll()
+		inboxes.SweptAll()
 	}
 }
 

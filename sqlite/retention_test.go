@@ -164,32 +164,3 @@ func TestTheLimitOfAUserReachesWhatWasThereAtTheStart(t *testing.T) {
 		t.Errorf("%d have gone, want %d", n, len(users))
 	}
 }
-
-func TestSuspectsBeyondTheirBoundAreFoundByASweep(t *testing.T) {
-	var s suspects
-	s.received([]belfry.Message{{Receiver: "before there is a limit"}})
-	if _, ok := s.take(); ok {
-		t.Error("somebody is remembered although there is no limit")
-	}
-	s.watch(1)
-	s.sweptTo("m")
-	messages := make([]belfry.Message, maxSuspects+1)
-	for i := range messages {
-		messages[i].Receiver = belfry.UserID(fmt.Sprint(i))
-	}
-	s.received(messages)
-	if after, sweeping := s.sweepFrom(); after != "m" || !sweeping {
-		t.Errorf("the sweep is at %q, %t; it should go on from m", after, sweeping)
-	}
-	s.sweptAll()
-	if after, sweeping := s.sweepFrom(); after != "" || !sweeping {
-		t.Errorf("the next sweep is at %q, %t; it should begin", after, sweeping)
-	}
-	s.sweptAll()
-	if _, sweeping := s.sweepFrom(); sweeping {
-		t.Error("it sweeps for ever")
-	}
-	if user, ok := s.take(); user != messages[maxSuspects].Receiver || !ok {
-		t.Errorf("%q is remembered, want the last one", user)
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"runtime"
 
 	"belfry"
+	"belfry/internal/storage"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -36,7 +37,7 @@ type Store struct {
 	unsettled *freshSet
 	tally     *tally
 	enrolling enrolments
-	answers   answers
+	answers   storage.Answers
 	pruner    pruner
 }
 

@@ -36,8 +36,8 @@ var rules = []rule{
 	{packages: "."},
 	{packages: "engineio", thirdParty: true},
 	{packages: "socketio", belfry: []string{"engineio"}, thirdParty: true},
-	{packages: "sqlite", belfry: []string{"."}, thirdParty: true},
-	{packages: "mongo", belfry: []string{"."}, thirdParty: true},
+	{packages: "sqlite", belfry: []string{".", "internal/storage"}, thirdParty: true},
+	{packages: "mongo", belfry: []string{".", "internal/storage"}, thirdParty: true},
 	{packages: "redis", belfry: []string{"."}, thirdParty: true},
 	{packages: "auth", belfry: []string{"."}, thirdParty: true},
 	{packages: "load"}, // knows the wire alone
@@ -46,6 +46,7 @@ var rules = []rule{
 	{packages: "cmd/belfry", belfry: []string{all}, thirdParty: true},
 	{packages: "examples/engineio-echo", belfry: []string{"engineio"}},
 	{packages: "examples/socketio-echo", belfry: []string{"socketio", "engineio"}},
+	{packages: "internal/storage", belfry: []string{"."}},
 	{packages: "internal/porttest", belfry: []string{"."}},
 	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
 	{packages: "internal/handover"},

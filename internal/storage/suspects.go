@@ -1,4 +1,4 @@
-package mongo
+package storage
 
 import (
 	"sync"
@@ -10,10 +10,10 @@ import (
 // the place of those who are not.
 const maxSuspects = 100_000
 
-// suspects are the users who may have more messages than one user may: those
+// Suspects are the users who may have more messages than one user may: those
 // who got one since they were looked at, and, until a sweep over all users has
-// ended, everybody. Nothing is remembered until a limit is known.
-type suspects struct {
+// ended, everybody. Nothing is remembered until a limit is known. They are safe for concurrent use.
+type Suspects struct {
 	mu       sync.Mutex
 	limit    int
 	users    map[belfry.UserID]struct{}
@@ -22,8 +22,8 @@ type suspects struct {
 	swept    belfry.UserID // up to and including
 }
 
-// watch says which limit counts. A new one makes everybody a suspect.
-func (s *suspects) watch(limit int) {
+// Watch says which limit counts. A new one makes everybody a suspect.
+func (s *Suspects) Watch(limit int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if limit == s.limit {
@@ -33,9 +33,9 @@ func (s *suspects) watch(limit int) {
 	s.users = make(map[belfry.UserID]struct{})
 }
 
-// received says that messages have been stored, of which notices count for
+// Received says that messages have been stored, of which notices count for
 // nobody. It comes after their commit: whoever takes the user afterwards finds them.
-func (s *suspects) received(messages []belfry.Message) {
+func (s *Suspects) Received(messages []belfry.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.limit == 0 {
@@ -48,7 +48,8 @@ func (s *suspects) received(messages []belfry.Message) {
 	}
 }
 
-func (s *suspects) add(users ...belfry.UserID) {
+// Add makes users suspects.
+func (s *Suspects) Add(users ...belfry.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, user := range users {
@@ -56,7 +57,7 @@ func (s *suspects) add(users ...belfry.UserID) {
 	}
 }
 
-func (s *suspects) put(user belfry.UserID) {
+func (s *Suspects) put(user belfry.UserID) {
 	if len(s.users) >= maxSuspects {
 		clear(s.users)
 		// A sweep that is under way goes on to its end first: one that starts
@@ -66,8 +67,8 @@ func (s *suspects) put(user belfry.UserID) {
 	s.users[user] = struct{}{}
 }
 
-// take removes a user who is remembered.
-func (s *suspects) take() (belfry.UserID, bool) {
+// Take removes a user who is remembered.
+func (s *Suspects) Take() (belfry.UserID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for user := range s.users {
@@ -77,20 +78,22 @@ func (s *suspects) take() (belfry.UserID, bool) {
 	return "", false
 }
 
-// sweepFrom returns the user after whom the sweep goes on, if there is one.
-func (s *suspects) sweepFrom() (after belfry.UserID, sweeping bool) {
+// SweepFrom returns the user after whom the sweep goes on, if there is one.
+func (s *Suspects) SweepFrom() (after belfry.UserID, sweeping bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.swept, s.sweeping
 }
 
-func (s *suspects) sweptTo(user belfry.UserID) {
+// SweptTo says that the sweep has come to a user.
+func (s *Suspects) SweptTo(user belfry.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.swept = user
 }
 
-func (s *suspects) sweptAll() {
+// SweptAll says that the sweep has found nobody more.
+func (s *Suspects) SweptAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweeping, s.again, s.swept = s.again, false, ""
