@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A rawClient sends requests on one connection, and does not wait for answers by itself.
@@ -191,4 +193,45 @@ func TestAnUpgradeReleasesAParkedGet(t *testing.T) {
 	ws.send("5")
 	r.text("by the other way")
 	ws.want("4by the other way")
+}
+
+// BenchmarkPoll is a GET that waits and its answer, on a connection that is kept: within net/http, and parked in
+// between. The client's side is in it.
+func BenchmarkPoll(b *testing.B) {
+	for _, parked := range []bool{false, true} {
+		b.Run(fmt.Sprintf("parked=%t", parked), func(b *testing.B) {
+			h := serve(b, slow)
+			if parked {
+				h.parkPolls()
+			}
+			page := h.poll("EIO=4")
+			r := page.recorder
+			waits := func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return r.poll != nil && (r.poll.parked != nil) == parked
+			}
+			b.ReportAllocs()
+			before := processorTime(b)
+			for b.Loop() {
+				answered := make(chan answer, 1)
+				go func() { answered <- page.get() }()
+				for !waits() {
+					time.Sleep(20 * time.Microsecond)
+				}
+				r.text("message")
+				(<-answered).want(b, http.StatusOK, "4message")
+			}
+			b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-us/poll")
+		})
+	}
+}
+
+// processorTime is what the process has used, user and system.
+func processorTime(b *testing.B) time.Duration {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
