@@ -59,14 +59,7 @@ type Welcome struct {
 // caller sees to that.
 func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOptions) (Welcome, error) {
 	var err error
-	switch {
-	case o.Checked != TokenCheck{}:
-	case o.Trusted:
-		o.Checked, _, err = s.look(ctx, who)
-	default:
-		o.Checked, err = s.CheckToken(ctx, who, o.Issued)
-	}
-	if err != nil {
+	if o.Checked, err = s.checked(ctx, who, o); err != nil {
 		return Welcome{}, err
 	}
 	a := &arrival{who: who, page: page, options: o}
@@ -115,11 +108,8 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	}()
 	// Whoever made the token void meanwhile may not have seen the page; who does it from now on
 	// will.
-	if o.Checked.revocations != s.revocations.Load()+1 {
-		err = s.checkRevoked(ctx, who, o)
-	}
 	var w Welcome
-	if err == nil {
+	if err = s.checkRevoked(ctx, who, o); err == nil {
 		w, err = s.welcome(ctx, a)
 	}
 	if err != nil {
@@ -135,6 +125,18 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	admitted = true
 	s.journal.Note(Fact{At: s.now(), Kind: FactLogin, User: who.User, Company: who.Company, Page: page.ID()})
 	return w, nil
+}
+
+// checked returns what was found out of a page's token before, or finds it out.
+func (s *Service) checked(ctx context.Context, who Identity, o LoginOptions) (check TokenCheck, err error) {
+	switch {
+	case o.Checked != TokenCheck{}:
+		return o.Checked, nil
+	case o.Trusted:
+		check, _, err = s.look(ctx, who)
+		return check, err
+	}
+	return s.CheckToken(ctx, who, o.Issued)
 }
 
 // An arrival is a page that logs in.

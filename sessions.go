@@ -34,7 +34,7 @@ func (s *Service) Disconnect(ctx context.Context, user UserID, company CompanyID
 // checkRevoked refuses a token that was issued before the user's were made void. Tokens
 // say the second in which they were issued: one of the very second is void, too.
 func (s *Service) checkRevoked(ctx context.Context, who Identity, o LoginOptions) error {
-	if o.Trusted {
+	if o.Trusted || o.Checked.revocations == s.revocations.Load()+1 { // nothing has happened since
 		return nil
 	}
 	_, err := s.CheckToken(ctx, who, o.Issued)
@@ -65,14 +65,13 @@ func (s *Service) CheckToken(ctx context.Context, who Identity, issued time.Time
 // look reads what a login has to know, and keeps what the rest of it asks for.
 func (s *Service) look(ctx context.Context, who Identity) (check TokenCheck, revoked time.Time, err error) {
 	check.revocations = s.revocations.Load() + 1 // before the question
-	now, users := s.now(), []UserID{who.User}
-	_, _, changes := s.preferences.get(users, now)
+	_, _, changes := s.preferences.get(nil, time.Time{})
 	profile, err := s.store.Profile(ctx, who)
 	if err != nil {
 		return TokenCheck{}, time.Time{}, err
 	}
 	check.member = profile.Member
-	s.preferences.learn(users, map[UserID][]Preference{who.User: profile.Preferences}, changes, now)
+	s.preferences.learn([]UserID{who.User}, map[UserID][]Preference{who.User: profile.Preferences}, changes, s.now())
 	return check, profile.Revoked, nil
 }
 

@@ -107,6 +107,7 @@ func (k *parkedPoll) wake() {
 
 // serve implements [watched].
 func (k *parkedPoll) serve() {
+	defer k.session.recoverPanic()
 	for {
 		if old := k.state.And(^(parkedAgain | parkedArrived)); old&parkedArrived != 0 && k.hasGone() {
 			k.session.abort(ReasonTransportError)
@@ -163,6 +164,12 @@ func (k *parkedPoll) tryAnswer(open func() (net.Conn, error)) bool {
 		s.abort(ReasonTransportError)
 		return true
 	}
+	back := false
+	defer func() {
+		if !back {
+			conn.Close()
+		}
+	}()
 	answer := &rawResponse{lines: k.lines, header: make(http.Header), status: http.StatusOK, last: s.server.isClosed(), write: func(p []byte) error {
 		if err := conn.SetWriteDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 			return err
@@ -175,8 +182,6 @@ func (k *parkedPoll) tryAnswer(open func() (net.Conn, error)) bool {
 	} else {
 		s.answerPoll(context.Background(), answer, k.form, frames)
 	}
-	if answer.err != nil || answer.last || conn.SetWriteDeadline(time.Time{}) != nil || !s.server.options.Resume(conn, k.early) {
-		conn.Close()
-	}
+	back = answer.err == nil && !answer.last && conn.SetWriteDeadline(time.Time{}) == nil && s.server.options.Resume(conn, k.early)
 	return true
 }

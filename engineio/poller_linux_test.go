@@ -230,8 +230,11 @@ func TestAnEventNeverReachesTheNextOwnerOfADescriptor(t *testing.T) {
 		t.Error("an event found a connection that is closed")
 	}
 	second := pair()
-	if second.fd != fd {
-		t.Skipf("descriptor %d was not used again, %d was", fd, second.fd)
+	for tries := 0; second.fd != fd; tries++ { // others of this process may have it for a while
+		if tries == 1000 {
+			t.Fatalf("descriptor %d was never used again", fd)
+		}
+		second = pair()
 	}
 	if p.find(found, []unix.EpollEvent{event}); found[0] != nil {
 		t.Error("an event found the next connection with its descriptor")

@@ -52,11 +52,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 		return
 	}
 	var park <-chan time.Time
-	if s.mayPark(r) {
-		timer := time.NewTimer(s.server.parkAfter)
-		defer timer.Stop()
-		park = timer.C
-	}
+	mayPark := s.mayPark(r)
 	for {
 		frames, err := s.takeForPoll(p)
 		if err != nil {
@@ -66,6 +62,11 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 		if frames != nil {
 			s.answerPoll(r.Context(), w, form, frames)
 			return
+		}
+		if mayPark { // and it has to wait
+			timer := time.NewTimer(s.server.parkAfter)
+			defer timer.Stop()
+			park, mayPark = timer.C, false
 		}
 		select {
 		case <-p.ready:

@@ -155,16 +155,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.ID, step
 // expired returns messages and notices that have expired, the first ones first.
 func (s *Store) expired(ctx context.Context, now time.Time, step int) ([]messageDocument, error) {
 	filter := bson.D{{Key: "expires", Value: bson.D{{Key: "$lte", Value: now.UTC()}}}}
-	first := options.Find().SetSort(bson.D{{Key: "expires", Value: 1}}).SetLimit(int64(step))
-	var messages, notices []messageDocument
-	err := together(
-		func() (err error) {
-			messages, err = find[messageDocument](ctx, s.c.messages, filter, first)
-			return err
-		},
-		func() (err error) { notices, err = find[messageDocument](ctx, s.c.notices, filter, first); return err },
-	)
-	all := append(messages, notices...)
+	all, err := s.messagesAndNotices(ctx, filter, options.Find().SetSort(bson.D{{Key: "expires", Value: 1}}).SetLimit(int64(step)))
 	slices.SortStableFunc(all, func(a, b messageDocument) int { return a.Expires.Compare(*b.Expires) })
 	return all[:min(step, len(all))], err
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"belfry"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 var errNoMessage = belfry.Errorf(belfry.ErrNotFound, "there is no such message")
@@ -102,4 +105,14 @@ func (c *changes) remove(d *messageDocument) {
 	c.messages--
 	c.counts = true
 	c.touch(touchOf(d.owner(), belfry.CompanyID(d.CompanyID)))
+}
+
+// messagesAndNotices asks both collections at the same time. The limit of the options holds for each.
+func (s *Store) messagesAndNotices(ctx context.Context, filter bson.D, o *options.FindOptionsBuilder) ([]messageDocument, error) {
+	var messages, notices []messageDocument
+	err := together(
+		func() (err error) { messages, err = find[messageDocument](ctx, s.c.messages, filter, o); return err },
+		func() (err error) { notices, err = find[messageDocument](ctx, s.c.notices, filter, o); return err },
+	)
+	return append(messages, notices...), err
 }

@@ -61,16 +61,8 @@ func (s *Store) oldestMessages(ctx context.Context, c *changes, at state, limits
 }
 
 func (s *Store) oldest(ctx context.Context, filter bson.D, limit int) ([]messageDocument, error) {
-	first := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)).SetProjection(ownerAndState)
-	var messages, notices []messageDocument
-	err := together(
-		func() (err error) {
-			messages, err = find[messageDocument](ctx, s.c.messages, filter, first)
-			return err
-		},
-		func() (err error) { notices, err = find[messageDocument](ctx, s.c.notices, filter, first); return err },
-	)
-	all := append(messages, notices...)
+	all, err := s.messagesAndNotices(ctx, filter,
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)).SetProjection(ownerAndState))
 	slices.SortFunc(all, func(a, b messageDocument) int { return belfry.ID(a.ID).Compare(belfry.ID(b.ID)) })
 	return all[:min(limit, len(all))], err
 }

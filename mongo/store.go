@@ -62,7 +62,7 @@ type Store struct {
 	// again and again.
 	turn    chan struct{}
 	writer  *writer
-	late    *lateSet
+	late    *storage.Late
 	answers storage.Answers
 	pruning sync.Mutex // held for a whole step of retention
 	inboxes storage.Suspects
@@ -73,7 +73,7 @@ var _ belfry.Store = (*Store)(nil)
 // Open connects to the database, makes the indexes that are missing, and heals
 // what a process has left half done. Close ends it.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{log: o.Logger, patience: o.Patience, turn: make(chan struct{}, 1), late: newLateSet()}
+	s := &Store{log: o.Logger, patience: o.Patience, turn: make(chan struct{}, 1), late: storage.NewLate()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -159,7 +159,7 @@ func (w *writer) loop() {
 			if !closed {
 				break
 			}
-			if late := w.store.late.write(w.store); late != nil && !w.store.late.failed() {
+			if late := w.writeLate(); late != nil && !w.store.late.Failed() {
 				w.run([]*write{late})
 				continue
 			}
@@ -174,7 +174,7 @@ func (w *writer) idle() {
 	if w.unapplied.Load() {
 		w.makeUp()
 	}
-	if late := w.store.late.write(w.store); late != nil {
+	if late := w.writeLate(); late != nil {
 		w.run([]*write{late})
 	}
 	if time.Now().Before(w.sweepAt) {

@@ -33,7 +33,7 @@ type Store struct {
 	readers   *sql.DB
 	queries   *prepared
 	writer    *writer
-	late      *lateSet
+	late      *storage.Late
 	unsettled *freshSet
 	tally     *tally
 	enrolling enrolments
@@ -51,7 +51,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{log: o.Logger, late: newLateSet(), unsettled: newFreshSet(), tally: newTally()}
+	s := &Store{log: o.Logger, late: storage.NewLate(), unsettled: newFreshSet(), tally: newTally()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -119,14 +120,23 @@ func (t *tally) of(ctx context.Context, who belfry.Identity, query func() (kept,
 		}
 		e.filling = make(chan struct{})
 		t.mu.Unlock()
-		k, err := query()
-		counts := k.counts() // before others may change k
-		if done := t.fill(who, e, k, err); done || err != nil || tries == maxTries {
+		counts, done, err := t.ask(who, e, query)
+		if done || err != nil || tries == maxTries {
 			return counts, err
 		}
 		tries++
 	}
 }
+
+// ask counts for an entry that is being filled. Whoever waits for it goes on, also where the query panics.
+func (t *tally) ask(who belfry.Identity, e *tallied, query func() (kept, error)) (counts belfry.Counts, done bool, err error) {
+	k, err := kept{}, errNotCounted
+	defer func() { done = t.fill(who, e, k, err) }()
+	k, err = query()
+	return k.counts(), false, err
+}
+
+var errNotCounted = errors.New("the query has not ended")
 
 // insert makes room for an identity. t.mu is held.
 func (t *tally) insert(who belfry.Identity) *tallied {

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"belfry"
+	"belfry/internal/storage"
 )
 
 // A message waits until a page gets it. Most do not wait: a page gets them at once, and to note in the database
@@ -299,9 +300,9 @@ var sqlUndelivered = `SELECT ` + strings.Replace(messageColumns, `receiver, id, 
 func (s *Store) Undelivered(ctx context.Context, who belfry.Identity, limit int) ([]belfry.Message, error) {
 	// Before the query.
 	unsettled, n := s.unsettled.of(who.User)
-	delivered := s.late.of(hearer{who: belfry.Identity{User: who.User}})
+	delivered := s.late.Of(storage.Hearer{Who: belfry.Identity{User: who.User}})
 	var heard belfry.ID
-	for _, id := range s.late.of(hearer{who: who, notices: true}) {
+	for _, id := range s.late.Of(storage.Hearer{Who: who, Notices: true}) {
 		heard = later(heard, id)
 	}
 	waiting, err := s.messages(ctx, sqlUndelivered,

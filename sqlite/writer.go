@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"belfry"
+	"belfry/internal/storage"
 )
 
 const (
@@ -41,7 +42,7 @@ type writer struct {
 	checkpointer *checkpointer
 	wal          walGauge // the goroutine's
 
-	late      *lateSet
+	late      *storage.Late
 	unsettled *freshSet
 	tally     *tally
 
@@ -195,7 +196,7 @@ func (w *writer) loop() {
 // next waits for a write, or for the time to do what can be done late; then it returns nil. Ok is false when
 // the writer is to close.
 func (w *writer) next(flush <-chan time.Time) (op *write, ok bool) {
-	if w.late.aging() || w.unsettled.aging() {
+	if w.late.Aging() || w.unsettled.aging() {
 		select {
 		case op, ok = <-w.queue:
 			return op, ok
@@ -207,7 +208,7 @@ func (w *writer) next(flush <-chan time.Time) (op *write, ok bool) {
 	case op, ok = <-w.queue:
 		return op, ok
 	case <-flush:
-		w.late.age()
+		w.late.Age()
 		w.unsettled.age()
 		if w.sweep {
 			op = w.sweepGone()
@@ -218,7 +219,7 @@ func (w *writer) next(flush <-chan time.Time) (op *write, ok bool) {
 
 // takeLate adds some of what can be done late.
 func (w *writer) takeLate(batch []*write) []*write {
-	if op := w.late.write(maxLate); op != nil {
+	if op := w.writeLate(); op != nil {
 		batch = append(batch, op)
 	}
 	if op := w.unsettled.write(maxLate, w.settled); op != nil {
@@ -249,7 +250,7 @@ func (w *writer) flushAll() {
 	for {
 		batch := w.takeLate(nil)
 		if len(batch) == 0 {
-			w.late.age()
+			w.late.Age()
 			w.unsettled.age()
 			batch = w.takeLate(nil)
 		}
@@ -257,11 +258,11 @@ func (w *writer) flushAll() {
 			break
 		}
 		w.commit(batch)
-		if w.late.failed() || w.unsettled.hasFailed() {
+		if w.late.Failed() || w.unsettled.hasFailed() {
 			break
 		}
 	}
-	if n := w.late.len() + w.unsettled.len(); n > 0 {
+	if n := w.late.Len() + w.unsettled.len(); n > 0 {
 		w.log.Warn("deliveries not recorded; the next logins repeat them", "messages", n)
 	}
 }
