@@ -143,14 +143,13 @@ func (s *Service) expire(ctx context.Context) error {
 }
 
 func (s *Service) expireStep(ctx context.Context) (int, error) {
-	f := s.line.depart(1)
-	defer s.line.drop(f) // no-op once landed
-	messages, err := s.store.Expire(ctx, s.now(), f.places[0], agendaStep)
+	f := s.line.book(1)
+	defer f.drop() // no-op once landed
+	messages, err := s.store.Expire(ctx, s.now(), f.place, agendaStep)
 	if err != nil || len(messages) == 0 {
 		return 0, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	s.landRevisions(ctx, f, RevisionExpired, messages)
+	s.landRevisions(f, goneNews(f.places[0], RevisionExpired, messages), s.newCounting(context.WithoutCancel(ctx)))
 	for i := range messages {
 		m := &messages[i]
 		s.journal.Note(Fact{At: s.now(), Kind: FactExpired, Message: m.ID, Company: m.Company})

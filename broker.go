@@ -47,6 +47,10 @@ type Envelope struct {
 	Cursor Cursor
 	// Disconnect ends the pages in the rooms; there is no event then.
 	Disconnect bool
+	// Recount, where set, names users and companies (see [Pruned]) whose counts have changed without an event that says so,
+	// and Resettle that these users' settings have. There is no event then: each node looks them up for its own pages.
+	Recount  []Identity
+	Resettle bool
 }
 
 // A MessageEvent is what EventMessage carries.
@@ -72,17 +76,62 @@ func EventOf(kind RevisionKind) string {
 	return EventChanged
 }
 
-// A Broker carries envelopes to the emitters of all nodes. [MemoryBroker]
-// serves one node.
+// A Broker emits envelopes on this node and carries them to others. [MemoryBroker] is that of a single node.
+// It is safe for concurrent use, and nothing but Watch waits for anything.
 type Broker interface {
-	// Publish hands the envelope to every node and returns how many pages it
-	// was queued for. Envelopes that one goroutine publishes reach a page in that
-	// order. It never waits for a page.
-	Publish(ctx context.Context, env Envelope) (pages int, err error)
+	// Serve tells who receives what other nodes send, from now on. It is called once, before all else. It reports
+	// whether there are other nodes that store into the same log.
+	Serve(r Receiver) (shared bool)
+	// Emit hands the envelope to this node alone, and returns how many of its pages it was queued for. Envelopes that
+	// one goroutine emits reach a page in that order.
+	Emit(env Envelope) (pages int)
+	// Publish hands an envelope that has no place in the log to every node. It may be lost on its way to others.
+	Publish(ctx context.Context, env Envelope) (Reach, error)
+	// Share tells other nodes of a unit. It is called in the order of the units.
+	Share(u Unit) Reach
+	// Watch has this node get what is for these rooms, for a page, and returns when it does, or when it is known that
+	// nothing comes just now, which the receiver is told. It fails only when ctx has ended.
+	Watch(ctx context.Context, page string, rooms []string) error
+	// Unwatch ends that for a page, of some rooms or, where rooms is nil, of all. Others may watch them still.
+	Unwatch(page string, rooms []string)
 	// Pace waits while so much that was published to many pages is still being
 	// queued for them that more should not be added. It depends on no page. Who publishes calls
 	// it when that is done and no lock held.
 	Pace()
+}
+
+// A Receiver takes what other nodes send.
+type Receiver interface {
+	// Receive takes a unit of another node, of which this node gets only what is in the rooms that it watches. Reached is
+	// called when the unit has been published here, with the number of pages for each of the news. Receive
+	// does not wait.
+	Receive(u Unit, reached func(pages []int))
+	// Deliver emits an envelope of another node on this one, and returns how many pages it was queued for.
+	Deliver(env Envelope) (pages int)
+	// Lost says that units may have been lost, or come no more until Found.
+	Lost()
+	Found()
+}
+
+// A Reach says how many pages something was queued for.
+type Reach struct {
+	Here int // on this node
+	// Elsewhere waits for the other nodes to say how many there, of each envelope or of each of the news of a unit. It
+	// fails, with what it knows, when ctx ends, or when nodes may not have got it or do not answer. It may be nil.
+	Elsewhere func(ctx context.Context) ([]int, error)
+}
+
+// Pages returns how many pages in all. If it fails there may be more.
+func (r Reach) Pages(ctx context.Context) (pages int, err error) {
+	pages = r.Here
+	if r.Elsewhere != nil {
+		var elsewhere []int
+		elsewhere, err = r.Elsewhere(ctx)
+		for _, n := range elsewhere {
+			pages += n
+		}
+	}
+	return pages, err
 }
 
 // An Emitter writes an envelope to the pages of its own node and returns how
@@ -123,13 +172,28 @@ var _ Broker = (*MemoryBroker)(nil)
 // NewMemoryBroker makes a broker that hands every envelope to emitter.
 func NewMemoryBroker(emitter Emitter) *MemoryBroker { return &MemoryBroker{emitter} }
 
+// Serve implements [Broker].
+func (b *MemoryBroker) Serve(Receiver) (shared bool) { return false }
+
+// Emit implements [Broker].
+func (b *MemoryBroker) Emit(env Envelope) (pages int) { return b.emitter.Emit(env) }
+
 // Publish implements [Broker]. It fails only when ctx has ended.
-func (b *MemoryBroker) Publish(ctx context.Context, env Envelope) (int, error) {
+func (b *MemoryBroker) Publish(ctx context.Context, env Envelope) (Reach, error) {
 	if err := ctx.Err(); err != nil {
-		return 0, err
+		return Reach{}, err
 	}
-	return b.emitter.Emit(env), nil
+	return Reach{Here: b.emitter.Emit(env)}, nil
 }
+
+// Share implements [Broker].
+func (b *MemoryBroker) Share(Unit) Reach { return Reach{} }
+
+// Watch implements [Broker].
+func (b *MemoryBroker) Watch(context.Context, string, []string) error { return nil }
+
+// Unwatch implements [Broker].
+func (b *MemoryBroker) Unwatch(string, []string) {}
 
 // Pace implements [Broker].
 func (b *MemoryBroker) Pace() { b.emitter.Pace() }

@@ -3,6 +3,7 @@ package belfry
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -55,19 +56,16 @@ func (s *Service) EditMessage(ctx context.Context, id ID, edit Edit) (Message, e
 		return Message{}, err
 	}
 	m.ID, m.Receiver, m.IsRead, m.IsArchived = old.ID, old.Receiver, old.IsRead, old.IsArchived
-	f := s.line.depart(1)
-	defer s.line.drop(f) // no-op once landed
-	if err := s.store.Edit(ctx, m, f.places[0]); err != nil {
+	f := s.line.book(1)
+	defer f.drop() // no-op once landed
+	if err := s.store.Edit(ctx, m, f.place); err != nil {
 		return Message{}, err
 	}
-	ctx = context.WithoutCancel(ctx)
 	s.agenda.rouse()
 	s.journal.Note(Fact{At: s.now(), Kind: FactEdited, Message: m.ID, User: m.Receiver, Company: m.Company})
-	r := Revision{Place: f.places[0], Kind: RevisionEdited, Company: m.Company, IDs: []ID{m.ID}}
-	s.line.land(f, func(int) int {
-		s.revise(ctx, m.Receiver, r, &m, Cursor(r.Place))
-		return 0
-	})
+	r := &Revision{Place: f.places[0], Kind: RevisionEdited, Company: m.Company, IDs: []ID{m.ID}}
+	news := []News{{LogEntry: LogEntry{Place: r.Place, Revision: r, Edited: &m}, Receiver: m.Receiver}}
+	s.landRevisions(f, news, s.newCounting(context.WithoutCancel(ctx)))
 	return m, nil
 }
 
@@ -75,16 +73,16 @@ func (s *Service) EditMessage(ctx context.Context, id ID, edit Edit) (Message, e
 // and pages that are open ([EventChanged]). A push that waits for its time is
 // cancelled. It fails with [ErrNotFound].
 func (s *Service) WithdrawMessage(ctx context.Context, id ID) error {
-	f := s.line.depart(1)
-	defer s.line.drop(f) // no-op once landed
-	m, err := s.store.Withdraw(ctx, id, f.places[0])
+	f := s.line.book(1)
+	defer f.drop() // no-op once landed
+	m, err := s.store.Withdraw(ctx, id, f.place)
 	if ErrorCode(err) == ErrNotFound {
 		return s.cancel(ctx, id)
 	}
 	if err != nil {
 		return err
 	}
-	s.landRevisions(context.WithoutCancel(ctx), f, RevisionWithdrawn, []Message{m})
+	s.landRevisions(f, goneNews(f.places[0], RevisionWithdrawn, []Message{m}), s.newCounting(context.WithoutCancel(ctx)))
 	s.journal.Note(Fact{At: s.now(), Kind: FactWithdrawn, Message: m.ID, Company: m.Company})
 	return nil
 }
@@ -102,61 +100,29 @@ func (s *Service) Message(ctx context.Context, id ID) (Message, error) {
 	return s.store.Message(ctx, id)
 }
 
-// landRevisions tells everybody concerned that messages are no more. All of
-// this is at one place.
-func (s *Service) landRevisions(ctx context.Context, f *flight, kind RevisionKind, messages []Message) {
-	type owner struct {
-		receiver UserID
-		company  CompanyID
-	}
-	ids := make(map[owner][]ID)
+// goneNews says that messages are no more, to everybody concerned. All of this is at one place.
+func goneNews(place ID, kind RevisionKind, messages []Message) []News {
+	var news []News
 	for i := range messages {
-		o := owner{messages[i].Receiver, messages[i].Company}
-		ids[o] = append(ids[o], messages[i].ID)
-	}
-	var owners []owner
-	for o := range ids {
-		owners = append(owners, o)
-	}
-	// Where pages may be told of several parts, none of these says that it is the last.
-	var cursor Cursor
-	if len(owners) == 1 {
-		cursor = Cursor(f.places[0])
-	}
-	s.line.land(f, func(int) int {
-		for _, o := range owners {
-			r := Revision{Place: f.places[0], Kind: kind, Company: o.company, IDs: ids[o]}
-			s.revise(ctx, o.receiver, r, nil, cursor)
+		m := &messages[i]
+		at := slices.IndexFunc(news, func(n News) bool { return n.Receiver == m.Receiver && n.Revision.Company == m.Company })
+		if at < 0 {
+			at = len(news)
+			r := &Revision{Place: place, Kind: kind, Company: m.Company}
+			news = append(news, News{LogEntry: LogEntry{Place: place, Revision: r}, Receiver: m.Receiver})
 		}
-		return 0
-	})
+		news[at].Revision.IDs = append(news[at].Revision.IDs, m.ID)
+	}
+	return news
 }
 
-// revise tells all pages that may show the messages of a receiver, or notices, what has happened to
-// them. The line is locked.
-//
-// A notice that is not for later members is told as edited without its text: pages of later members
-// are in the room, too. Those that show it load it anew.
-func (s *Service) revise(ctx context.Context, receiver UserID, r Revision, now *Message, cursor Cursor) {
-	env := Envelope{Event: EventOf(r.Kind), Cursor: cursor}
-	if receiver == "" {
-		notice := Message{Company: r.Company}
-		env.Rooms = []string{notice.room()}
-		if now != nil {
-			env.Except = s.exceptOf(now)
-			if !now.Later {
-				now = nil
-			}
-		}
-		env.Args = []any{RevisionEvent{Revision: r, Message: now}}
-		s.publish(ctx, env)
-		s.teller.add(r.Company)
-		return
+// landRevisions tells pages of revisions that are stored, on every node.
+func (s *Service) landRevisions(f *flight, news []News, counts *counting) {
+	for i := range news {
+		counts.prepare(news[i].Receiver, "")
 	}
-	for _, a := range s.addressees(ctx, receiver, r.Company) {
-		env.Rooms = []string{MemberRoom(a.who)}
-		env.Args = []any{RevisionEvent{Revision: r, Message: now}}
-		s.publish(ctx, env)
-		s.tellCountsOf(ctx, a.who)
-	}
+	f.land(func(int) int {
+		s.tellRevisions(news, counts)
+		return 0
+	}, news)
 }

@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// A counting finds the counts that go with messages that have been stored: those of the
-// identities that have pages, which are all that anybody looks at. They are
-// counted before the messages are published, so that the line need not wait.
+// A counting finds the counts that go with what has been stored: those of the
+// identities that have pages on this node, which are all that anybody looks at here. They are
+// counted before the pages are told, so that the line need not wait.
 type counting struct {
 	ctx     context.Context // of one call; it ends before the call does
 	service *Service
@@ -18,7 +18,7 @@ func (s *Service) newCounting(ctx context.Context) *counting {
 	return &counting{ctx: ctx, service: s, known: make(map[Identity]*Counts)}
 }
 
-// An addressee is an identity of a message's receiver that has pages.
+// An addressee is an identity that has pages on this node.
 type addressee struct {
 	who    Identity
 	pages  []string
@@ -26,16 +26,16 @@ type addressee struct {
 }
 
 // prepare counts for whoever has pages now.
-func (c *counting) prepare(m *Message) {
-	if !m.IsNotice() {
-		c.of(m)
+func (c *counting) prepare(user UserID, company CompanyID) {
+	if user != "" {
+		c.of(user, company)
 	}
 }
 
-// of returns who is to be told of a message, with counts that know of it. Who
-// has come since prepare is counted now.
-func (c *counting) of(m *Message) []addressee {
-	all := c.service.addressees(c.ctx, m.Receiver, m.Company)
+// of returns the identities of a user that are shown what names the company, or none, with counts that know of
+// it. Who has come since prepare is counted now.
+func (c *counting) of(user UserID, company CompanyID) []addressee {
+	all := c.service.addressees(user, company)
 	for i := range all {
 		all[i].counts = c.count(all[i].who)
 	}
@@ -62,16 +62,11 @@ func (s *Service) countsOf(ctx context.Context, who Identity) *Counts {
 	return &counts
 }
 
-// addressees returns the identities of a user that have pages and are shown messages that
+// addressees returns the identities of a user that have pages on this node and are shown messages that
 // name the company, or none.
-func (s *Service) addressees(ctx context.Context, user UserID, company CompanyID) []addressee {
-	pages, err := s.presence.PagesOf(ctx, user)
-	if err != nil {
-		s.log.WarnContext(ctx, "pages not found; they catch up", "user", user, "err", err)
-		return nil
-	}
+func (s *Service) addressees(user UserID, company CompanyID) []addressee {
 	var all []addressee
-	for _, page := range pages {
+	for _, page := range s.presence.PagesHere(user) {
 		if company != "" && page.Company != company {
 			continue
 		}

@@ -57,19 +57,20 @@ func (s *Service) publishEvent(ctx context.Context, e GenericEvent) (pages int, 
 	// A client that recovers its state takes a string at the end of any event, its name
 	// included, for a cursor, so one follows.
 	text := len(e.Data) == 0 || e.Data[0] == '"'
+	var reach Reach
 	s.line.at(func(place ID) {
 		if text {
 			env.Cursor = Cursor(place)
 		}
-		pages, err = s.broker.Publish(ctx, env)
+		reach, err = s.broker.Publish(ctx, env)
 	})
 	if err != nil {
 		return 0, &Error{Code: ErrUnavailable, Message: "the pages could not be reached", Err: err}
 	}
-	if pages >= paceFrom {
+	if reach.Here >= paceFrom {
 		s.broker.Pace()
 	}
-	return pages, nil
+	return s.pages(ctx, reach), nil
 }
 
 // check checks an event and cuts the white space around its data.

@@ -10,9 +10,10 @@ import (
 )
 
 // An ID names a message or an activity. It has the twelve bytes of a MongoDB
-// ObjectId (seconds, five random bytes of the process, a counter; see the BSON
+// ObjectId (seconds, five bytes that tell processes apart, a counter; see the BSON
 // specification, "ObjectId"), so that a document's _id and a messageID are one
-// thing, and IDs of one [IDSource] are strictly increasing: their order is the
+// thing. Of the five bytes, 20 bits are the microseconds and 20 bits random, so that IDs of several
+// processes are nearly in the order of time. IDs of one [IDSource] are strictly increasing: their order is the
 // order in which messages are shown. The zero ID names nothing.
 type ID [12]byte
 
@@ -61,16 +62,27 @@ func ParseObjectID(s string) (ID, error) {
 // back. It is safe for concurrent use.
 type IDSource struct {
 	mu      sync.Mutex
-	process [5]byte
-	second  uint32
+	process uint32 // 20 random bits
+	time    uint64 // see timeOf
 	counter uint32
 }
 
-// NewIDSource makes a source with its own random process bytes.
+const (
+	processBits = 20
+	microBits   = 20
+	maxCounter  = 1<<24 - 1 // what three bytes hold: the IDs of one microsecond
+)
+
+// NewIDSource makes a source with its own random process bits.
 func NewIDSource() *IDSource {
-	s := &IDSource{}
-	rand.Read(s.process[:])
-	return s
+	var b [4]byte
+	rand.Read(b[:])
+	return &IDSource{process: binary.BigEndian.Uint32(b[:]) >> (32 - processBits)}
+}
+
+// timeOf is the time of IDs: seconds, and in the lower 20 bits microseconds.
+func timeOf(t time.Time) uint64 {
+	return uint64(uint32(t.Unix()))<<microBits | uint64(t.Nanosecond()/1000)
 }
 
 // Skip makes all IDs to come higher than last, which another source has made: it
@@ -78,34 +90,49 @@ func NewIDSource() *IDSource {
 func (s *IDSource) Skip(last ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if second := binary.BigEndian.Uint32(last[:4]); !last.IsZero() && second >= s.second {
-		s.second, s.counter = second+1, 0
+	s.skip(last)
+}
+
+func (s *IDSource) skip(last ID) {
+	// What was made before IDs had microseconds has other bits there, which are skipped like them.
+	time := binary.BigEndian.Uint64(last[:8]) >> (64 - 32 - microBits)
+	if !last.IsZero() && time >= s.time {
+		s.time, s.counter = time+1, 0
 	}
 }
 
-// maxCounter is what three bytes hold: the IDs of one second.
-const maxCounter = 1<<24 - 1
-
-// New returns the next ID. More than 2^24 in one second run ahead into the
-// next one rather than repeat. The first call skips the rest of its second: a
-// process that follows another within a second must not make IDs that are lower
-// than its predecessor's, as their random bytes may be.
+// New returns the next ID. More than 2^24 in one microsecond run ahead into the
+// next one rather than repeat.
 func (s *IDSource) New(now time.Time) ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch sec := uint32(now.Unix()); {
-	case s.second == 0:
-		s.second = sec + 1
-	case sec > s.second:
-		s.second, s.counter = sec, 0
+	return s.next(timeOf(now))
+}
+
+// After appends n IDs to ids that are higher than last, and all that the source has made.
+func (s *IDSource) After(last ID, now time.Time, n int, ids []ID) []ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skip(last)
+	time := timeOf(now)
+	for range n {
+		ids = append(ids, s.next(time))
+	}
+	return ids
+}
+
+func (s *IDSource) next(now uint64) ID {
+	switch {
+	case now > s.time:
+		s.time, s.counter = now, 0
 	case s.counter == maxCounter:
-		s.second, s.counter = s.second+1, 0
+		s.time, s.counter = s.time+1, 0
 	default:
 		s.counter++
 	}
 	var id ID
-	binary.BigEndian.PutUint32(id[:4], s.second)
-	copy(id[4:9], s.process[:])
+	binary.BigEndian.PutUint64(id[:8], s.time<<(64-32-microBits)|uint64(s.process>>(processBits-12)))
+	id[8] = byte(s.process)
 	id[9], id[10], id[11] = byte(s.counter>>16), byte(s.counter>>8), byte(s.counter)
 	return id
 }

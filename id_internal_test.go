@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-func TestIDsBeyondThoseOfASecondRunAheadRatherThanRepeat(t *testing.T) {
+func TestIDsBeyondThoseOfAMicrosecondRunAheadRatherThanRepeat(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	s := NewIDSource()
-	s.second, s.counter = uint32(now.Unix()), maxCounter-2
+	s.time, s.counter = timeOf(now), maxCounter-2
 	last := s.New(now)
 	for range 4 {
 		id := s.New(now)
@@ -18,8 +18,8 @@ func TestIDsBeyondThoseOfASecondRunAheadRatherThanRepeat(t *testing.T) {
 		}
 		last = id
 	}
-	if want := now.Add(time.Second); !last.Time().Equal(want) {
-		t.Errorf("the last is of %v, want %v", last.Time(), want)
+	if want := timeOf(now.Add(time.Microsecond)); s.time != want {
+		t.Errorf("the last is of %x, want %x", s.time, want)
 	}
 }
 

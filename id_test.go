@@ -15,9 +15,6 @@ func TestIDsIncreaseStrictlyAlsoWhenTheClockStepsBack(t *testing.T) {
 	s := belfry.NewIDSource()
 	now := time.Unix(1_700_000_000, 0)
 	last := s.New(now)
-	if !last.Time().After(now) {
-		t.Errorf("the first id is of %v: it does not skip the second of a predecessor, %v", last.Time(), now)
-	}
 	for i := range 1000 {
 		step := time.Duration(i%7-3) * time.Second
 		now = now.Add(step)

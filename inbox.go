@@ -37,7 +37,7 @@ func (s *Service) MarkSeen(ctx context.Context, who Identity, last ID) (Counts, 
 	if err != nil {
 		return Counts{}, err
 	}
-	s.tell(context.WithoutCancel(ctx), who, counts)
+	s.publish(context.WithoutCancel(ctx), Envelope{Rooms: []string{MemberRoom(who)}, Event: EventCounts, Args: []any{counts}})
 	s.journal.Note(Fact{At: s.now(), Kind: FactSeen, Message: last, User: who.User, Company: who.Company})
 	return counts, nil
 }
@@ -55,57 +55,38 @@ func (s *Service) Mark(ctx context.Context, who Identity, mark Mark) (Counts, er
 		return Counts{}, err
 	}
 	defer s.marks.leave(string(who.User))
-	f := s.line.depart(1)
-	defer s.line.drop(f) // no-op once landed
-	mark.Place = f.places[0]
+	f := s.line.book(1)
+	defer f.drop() // no-op once landed
+	mark.Place = f.place
 	marked, err := s.store.Mark(ctx, who, mark)
 	if err != nil || marked.OwnRows+marked.SharedRows == 0 {
 		return marked.Counts, err
 	}
-	s.line.land(f, func(int) int {
-		s.tellMarked(context.WithoutCancel(ctx), who, mark, &marked)
-		return 0
-	})
+	counts := s.newCounting(context.WithoutCancel(ctx))
+	counts.known[who] = &marked.Counts
+	s.landRevisions(f, marked.news(who, mark, f.places[0]), counts)
 	s.noteMarked(who, mark, &marked)
 	return marked.Counts, nil
 }
 
-// tellMarked tells a user's pages what has been marked. The line is locked.
-func (s *Service) tellMarked(ctx context.Context, who Identity, mark Mark, marked *Marked) {
-	company := who.Company
-	if marked.SharedRows > 0 {
-		company = "" // all of them
-	}
-	for _, a := range s.addressees(ctx, who.User, company) {
-		own := a.who.Company == who.Company && marked.OwnRows > 0
-		if marked.SharedRows > 0 {
-			// A page that is told of both parts has not been told all before the second.
-			cursor := Cursor(mark.Place)
-			if own {
-				cursor = Cursor{}
-			}
-			s.tellPart(ctx, a.who, mark, "", marked.Shared, marked.SharedRows, cursor)
+// news is what has been marked: the messages that name no company, and those of the identity's.
+func (m *Marked) news(who Identity, mark Mark, place ID) []News {
+	var news []News
+	for _, part := range []struct {
+		company CompanyID
+		ids     []ID
+		rows    int
+	}{{"", m.Shared, m.SharedRows}, {who.Company, m.Own, m.OwnRows}} {
+		if part.rows == 0 {
+			continue
 		}
-		if own {
-			s.tellPart(ctx, a.who, mark, who.Company, marked.Own, marked.OwnRows, Cursor(mark.Place))
+		r := &Revision{Place: place, Kind: mark.Kind, Company: part.company, Type: mark.Type}
+		if len(part.ids) == part.rows {
+			r.IDs, r.Type = part.ids, 0
 		}
-		if a.who == who {
-			s.tell(ctx, a.who, marked.Counts)
-		} else {
-			s.tellCountsOf(ctx, a.who)
-		}
+		news = append(news, News{LogEntry: LogEntry{Place: place, Revision: r}, Receiver: who.User})
 	}
-}
-
-// tellPart tells an identity's pages of the marked messages that name a company, or none.
-func (s *Service) tellPart(ctx context.Context, who Identity, mark Mark, company CompanyID, ids []ID, rows int, cursor Cursor) {
-	r := Revision{Place: mark.Place, Kind: mark.Kind, Company: company, Type: mark.Type}
-	if len(ids) == rows {
-		r.IDs, r.Type = ids, 0
-	}
-	s.publish(ctx, Envelope{
-		Rooms: []string{MemberRoom(who)}, Event: EventOf(mark.Kind), Args: []any{RevisionEvent{Revision: r}}, Cursor: cursor,
-	})
+	return news
 }
 
 // factOfMark is what the delivery record says of a mark.

@@ -10,7 +10,16 @@ import (
 	"time"
 )
 
-func newTestLine() *line { return newLine(NewIDSource(), time.Now, slog.New(slog.DiscardHandler)) }
+func newTestLine() *line {
+	return newLine(NewIDSource(), ID{}, time.Now, slog.New(slog.DiscardHandler))
+}
+
+// departed returns a flight of n places that is in the line.
+func departed(l *line, n int) *flight {
+	f := l.book(n)
+	f.depart(ID{})
+	return f
+}
 
 func TestALinePublishesInTheOrderOfDeparture(t *testing.T) {
 	l := newTestLine()
@@ -20,17 +29,17 @@ func TestALinePublishesInTheOrderOfDeparture(t *testing.T) {
 	for g := range 8 {
 		work.Go(func() {
 			for i := range 200 {
-				f := l.depart(1 + (g+i)%3*40) // some of them breathe
+				f := departed(l, 1+(g+i)%3*40) // some of them breathe
 				if (g+i)%7 == 0 {
-					l.drop(f)
+					f.drop()
 					continue
 				}
-				pages := l.land(f, func(i int) int {
+				pages := f.land(func(i int) int {
 					mu.Lock()
 					defer mu.Unlock()
 					published = append(published, f.places[i])
 					return 1
-				})
+				}, nil)
 				if pages != len(f.places) {
 					t.Errorf("landed with %d pages, want %d", pages, len(f.places))
 				}
@@ -70,17 +79,17 @@ func TestALinePublishesInTheOrderOfDeparture(t *testing.T) {
 
 func TestAFlightThatIsDroppedLetsThoseBehindItGo(t *testing.T) {
 	l := newTestLine()
-	first, second := l.depart(1), l.depart(2)
+	first, second := departed(l, 1), departed(l, 2)
 	told := make(chan string, 2)
 	done := make(chan int)
 	go func() {
-		done <- l.land(second, func(i int) int { told <- fmt.Sprint(i); return 1 })
+		done <- second.land(func(i int) int { told <- fmt.Sprint(i); return 1 }, nil)
 	}()
-	l.drop(first)
+	first.drop()
 	if pages := <-done; pages != 2 || <-told+<-told != "01" {
 		t.Errorf("landed with %d pages", pages)
 	}
-	l.drop(second) // it has landed
+	second.drop() // it has landed
 	l.at(func(place ID) {
 		if place != second.places[1] {
 			t.Errorf("told up to %s, want %s", place, second.places[1])
@@ -90,21 +99,21 @@ func TestAFlightThatIsDroppedLetsThoseBehindItGo(t *testing.T) {
 
 func TestAFlightWithoutPlacesWaitsForNobody(t *testing.T) {
 	l := newTestLine()
-	l.depart(1)
-	if pages := l.land(l.depart(0), func(int) int { panic("nothing to publish") }); pages != 0 {
+	departed(l, 1)
+	if pages := departed(l, 0).land(func(int) int { panic("nothing to publish") }, nil); pages != 0 {
 		t.Errorf("landed with %d pages", pages)
 	}
 }
 
 func TestAPanicInAPublicationIsLoggedAndHoldsUpNobody(t *testing.T) {
 	var log strings.Builder
-	l := newLine(NewIDSource(), time.Now, slog.New(slog.NewTextHandler(&log, nil)))
-	if pages := l.land(l.depart(2), func(i int) int {
+	l := newLine(NewIDSource(), ID{}, time.Now, slog.New(slog.NewTextHandler(&log, nil)))
+	if pages := departed(l, 2).land(func(i int) int {
 		if i == 0 {
 			panic("wild")
 		}
 		return 1
-	}); pages != 1 {
+	}, nil); pages != 1 {
 		t.Errorf("landed with %d pages, want those of the other publication", pages)
 	}
 	if !strings.Contains(log.String(), "wild") {
@@ -117,7 +126,7 @@ func BenchmarkLine(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			l.land(l.depart(1), func(int) int { return 1 })
+			departed(l, 1).land(func(int) int { return 1 }, nil)
 		}
 	})
 }

@@ -41,3 +41,45 @@ type LogEntry struct {
 	// Edited is the message as it is now, of a revision that edited it.
 	Edited *Message
 }
+
+// News is a thing at its place, on its way to the pages that are told of it: a message, an activity or a revision.
+type News struct {
+	LogEntry
+	// Receiver is whose messages a revision is about; empty of notices.
+	Receiver UserID
+	// Muted says that pages are told only the counts after a message.
+	Muted bool
+}
+
+// owner returns the user or the company who is told, or neither: everybody.
+func (n *News) owner() Identity {
+	switch {
+	case n.Activity != nil:
+		return Identity{Company: n.Activity.Company}
+	case n.Message != nil && n.Message.IsNotice():
+		return Identity{Company: n.Message.Company}
+	case n.Message != nil:
+		return Identity{User: n.Message.Receiver}
+	case n.Receiver != "":
+		return Identity{User: n.Receiver}
+	}
+	return Identity{Company: n.Revision.Company}
+}
+
+// Room returns the room of all pages that may be told, among others.
+func (n *News) Room() string {
+	switch owner := n.owner(); {
+	case owner.User != "":
+		return UserRoom(owner.User)
+	case owner.Company != "":
+		return CompanyRoom(owner.Company)
+	}
+	return EverybodyRoom
+}
+
+// A Unit is what one change has told the pages of a node, in the order of its places. Nothing else is in the log
+// between After and Last.
+type Unit struct {
+	After, Last ID
+	News        []News
+}

@@ -83,16 +83,25 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	if a.preferences, err = s.preferencesOf(ctx, who.User); err != nil {
 		return Welcome{}, err
 	}
+	rooms := []string{UserRoom(who.User), MemberRoom(who), CompanyRoom(who.Company), EverybodyRoom}
+	if err := s.broker.Watch(ctx, page.ID(), rooms); err != nil {
+		return Welcome{}, err
+	}
 	online, err := s.presence.Join(ctx, who, page.ID())
 	if err != nil {
+		s.broker.Unwatch(page.ID(), nil)
 		return Welcome{}, err
 	}
 	if len(a.preferences) > 0 {
 		s.choosers.set(who.User, a.preferences)
 	}
+	// What other nodes store from here on they tell this one; what they have stored is read.
+	if err := s.settle(ctx); err != nil {
+		s.forgetPage(who, page.ID())
+		return Welcome{}, err
+	}
 	// From here on the page is told what is published, but hears it only after
 	// what came before.
-	rooms := []string{UserRoom(who.User), MemberRoom(who), CompanyRoom(who.Company), EverybodyRoom}
 	s.line.at(func(place ID) {
 		page.Hold()
 		page.Join(rooms...)
@@ -305,8 +314,9 @@ func (l *laggards) take(page string) bool {
 // forgetPage counts a page out.
 func (s *Service) forgetPage(who Identity, id string) {
 	ctx := context.Background()
+	s.broker.Unwatch(id, nil)
 	if err := s.presence.Leave(ctx, who, id); err != nil {
 		s.log.Warn("page not counted out", "company", who.Company, "page", id, "err", err)
 	}
-	s.forgetChooser(ctx, who.User)
+	s.forgetChooser(who.User)
 }

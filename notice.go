@@ -8,7 +8,7 @@ import (
 )
 
 // noticePlaces remembers the last notice to each company, and under the empty company
-// that to everybody, of those that this process has published.
+// that to everybody, of those that this process has told pages of.
 type noticePlaces struct {
 	mu   sync.Mutex
 	last map[CompanyID]ID
@@ -30,25 +30,7 @@ func (n *noticePlaces) since(company CompanyID, place ID) bool {
 	return n.last[company].Compare(place) > 0 || n.last[""].Compare(place) > 0
 }
 
-// publishNotice shows a notice to all pages that may, in one envelope. Each
-// identity's counts follow. The line is locked.
-func (s *Service) publishNotice(ctx context.Context, m *Message, replaced []ID) int {
-	s.notices.note(m.Company, m.ID)
-	rooms := []string{m.room()}
-	if len(replaced) > 0 {
-		revision := Revision{Place: m.ID, Kind: RevisionReplaced, Company: m.Company, IDs: replaced}
-		s.publish(ctx, Envelope{Rooms: rooms, Event: EventChanged, Args: []any{RevisionEvent{Revision: revision}}})
-	}
-	pages := s.publish(ctx, Envelope{
-		Rooms: rooms, Except: s.exceptOf(m), Event: EventMessage, Args: []any{MessageEvent{Message: m}}, Cursor: Cursor(m.ID),
-	})
-	s.noteReplaced(m, replaced)
-	s.journal.Note(Fact{At: s.now(), Kind: FactSent, Message: m.ID, Company: m.Company, Count: pages})
-	s.teller.add(m.Company)
-	return pages
-}
-
-// A teller tells the members of companies their counts after something has changed for
+// A teller tells the members of companies who have pages on this node their counts after something has changed for
 // all of them. Each has counts of their own, so it takes a query for each who is
 // online; it runs beside everything else and takes at most half of a processor.
 type teller struct {
@@ -89,8 +71,8 @@ func (t *teller) take() (CompanyID, bool) {
 	return company, true
 }
 
-// tellCounts is the goroutine of the teller.
-func (s *Service) tellCounts() {
+// keepTelling is the goroutine of the teller.
+func (s *Service) keepTelling() {
 	for {
 		select {
 		case <-s.teller.wake:
@@ -111,18 +93,14 @@ func (s *Service) tellCounts() {
 
 // tellCompany tells each identity of a company that is online its counts.
 func (s *Service) tellCompany(ctx context.Context, company CompanyID) error {
-	present, err := s.presence.Present(ctx, company)
-	if err != nil {
-		return err
-	}
-	for step := range slices.Chunk(present, tellStep) {
+	for step := range slices.Chunk(s.presence.Here(company), tellStep) {
 		began := time.Now()
 		for _, who := range step {
 			counts, err := s.store.Counts(ctx, who)
 			if err != nil {
 				return err
 			}
-			s.tell(ctx, who, counts)
+			s.tellCounts(who, counts)
 		}
 		if len(step) == tellStep && !rest(ctx, max(tellRest, time.Since(began))) {
 			return ctx.Err()
@@ -131,29 +109,32 @@ func (s *Service) tellCompany(ctx context.Context, company CompanyID) error {
 	return nil
 }
 
-// tell publishes counts to the identity's pages. What they count is
+// tellCounts emits counts to the identity's pages on this node. What they count is
 // stored by then, so a page that is not told learns it with its next answer.
-func (s *Service) tell(ctx context.Context, who Identity, counts Counts) {
-	s.publish(ctx, Envelope{Rooms: []string{MemberRoom(who)}, Event: EventCounts, Args: []any{counts}})
-}
-
-// tellCountsOf counts and tells.
-func (s *Service) tellCountsOf(ctx context.Context, who Identity) {
-	if counts := s.countsOf(ctx, who); counts != nil {
-		s.tell(ctx, who, *counts)
-	}
+func (s *Service) tellCounts(who Identity, counts Counts) {
+	s.emit(Envelope{Rooms: []string{MemberRoom(who)}, Event: EventCounts, Args: []any{counts}})
 }
 
 // TellCounts tells the pages of owners their counts, after retention has taken
 // messages from them; see [Pruned].
 func (s *Service) TellCounts(ctx context.Context, owners []Identity) {
+	if len(owners) > 0 {
+		s.publish(ctx, Envelope{Recount: owners})
+		s.recount(ctx, owners)
+	}
+}
+
+// recount tells the pages of this node.
+func (s *Service) recount(ctx context.Context, owners []Identity) {
 	for _, owner := range owners {
 		if owner.User == "" {
 			s.teller.add(owner.Company)
 			continue
 		}
-		for _, a := range s.addressees(ctx, owner.User, owner.Company) {
-			s.tellCountsOf(ctx, a.who)
+		for _, a := range s.addressees(owner.User, owner.Company) {
+			if counts := s.countsOf(ctx, a.who); counts != nil {
+				s.tellCounts(a.who, *counts)
+			}
 		}
 	}
 }

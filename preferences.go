@@ -43,8 +43,9 @@ func (s *Service) SetPreferences(ctx context.Context, user UserID, preferences [
 	s.preferences.change(user, checked, s.now())
 	ctx = context.WithoutCancel(ctx)
 	s.choosers.set(user, checked)
-	s.forgetChooser(ctx, user)
-	s.TellCounts(ctx, []Identity{{User: user}})
+	s.forgetChooser(user)
+	s.publish(ctx, Envelope{Recount: []Identity{{User: user}}, Resettle: true})
+	s.recount(ctx, []Identity{{User: user}})
 	return nil
 }
 
@@ -119,6 +120,14 @@ func (c *preferenceCache) learn(users []UserID, found map[UserID][]Preference, c
 	for _, user := range users {
 		c.put(user, found[user], now)
 	}
+}
+
+// forget has a user's preferences read anew.
+func (c *preferenceCache) forget(user UserID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	delete(c.users, user)
 }
 
 func (c *preferenceCache) put(user UserID, preferences []Preference, now time.Time) {
@@ -238,11 +247,8 @@ func (c *choosers) against(m *Message, now time.Time) []UserID {
 }
 
 // forgetChooser forgets a user who has no page any more.
-func (s *Service) forgetChooser(ctx context.Context, user UserID) {
-	if s.choosers.len() == 0 {
-		return
-	}
-	if pages, err := s.presence.PagesOf(ctx, user); err == nil && len(pages) == 0 {
+func (s *Service) forgetChooser(user UserID) {
+	if s.choosers.len() > 0 && len(s.presence.PagesHere(user)) == 0 {
 		s.choosers.set(user, nil)
 	}
 }

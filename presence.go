@@ -20,12 +20,15 @@ type Presence interface {
 	// Online returns a company's count.
 	Online(ctx context.Context, company CompanyID) (OnlineCount, error)
 
-	// Present returns the identities of a company that have a page, or those of all companies
-	// where company is empty. Others may come and go meanwhile.
-	Present(ctx context.Context, company CompanyID) ([]Identity, error)
-
-	// PagesOf returns the open pages of a user, in all companies.
+	// PagesOf returns the open pages of a user, in all companies and on all nodes.
 	PagesOf(ctx context.Context, user UserID) ([]OpenPage, error)
+
+	// PagesHere returns those of this node.
+	PagesHere(user UserID) []OpenPage
+
+	// Here returns the identities that have pages on this node, of a company, or of all companies
+	// where company is empty. Others may come and go meanwhile.
+	Here(company CompanyID) []Identity
 }
 
 // An OpenPage is one page of a user.

@@ -247,20 +247,25 @@ func (p *MemoryPresence) close(user UserID, page OpenPage) bool {
 
 // PagesOf implements [Presence]. It never fails.
 func (p *MemoryPresence) PagesOf(_ context.Context, user UserID) ([]OpenPage, error) {
+	return p.PagesHere(user), nil
+}
+
+// PagesHere implements [Presence].
+func (p *MemoryPresence) PagesHere(user UserID) []OpenPage {
 	shard := p.userShard(user)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	return slices.Clone(shard.pages[user]), nil
+	return slices.Clone(shard.pages[user])
 }
 
-// Present implements [Presence]. It never fails.
-func (p *MemoryPresence) Present(_ context.Context, company CompanyID) ([]Identity, error) {
+// Here implements [Presence].
+func (p *MemoryPresence) Here(company CompanyID) []Identity {
 	var all []Identity
 	if company != "" {
 		shard := p.shard(company)
 		shard.mu.Lock()
 		defer shard.mu.Unlock()
-		return shard.companies[company].present(all, company), nil
+		return shard.companies[company].present(all, company)
 	}
 	for i := range p.shards {
 		shard := &p.shards[i]
@@ -270,7 +275,7 @@ func (p *MemoryPresence) Present(_ context.Context, company CompanyID) ([]Identi
 		}
 		shard.mu.Unlock()
 	}
-	return all, nil
+	return all
 }
 
 // present appends who has a page in the company, which may be nil. Its shard is locked.

@@ -100,20 +100,35 @@ func (s *Service) send(ctx context.Context, parcels []*parcel, fulfils []ID, kee
 	for _, p := range stored {
 		n += p.places()
 	}
-	f := s.line.depart(n)
-	defer s.line.drop(f) // no-op once landed
-	entries := Entries{Fulfils: fulfils}
-	rest := f.places
-	for _, p := range stored {
-		p.settle(rest[:p.places():p.places()])
-		rest = rest[p.places():]
-		entries.take(p)
-	}
+	f := s.line.book(n)
+	defer f.drop() // no-op once landed
+	var entries Entries
 	for _, p := range slices.Concat(transient, waiting(parcels)) {
 		s.settleElsewhere(p, &entries)
 	}
-	entries.Request = keep(results(parcels))
-	replaced, err := s.add(ctx, entries)
+	entries.Fulfils = fulfils
+	for _, p := range stored {
+		entries.take(p)
+	}
+	request := keep(results(parcels))
+	entries.Request = request
+	entries.Place = func(after ID, e *Entries) {
+		f.depart(after)
+		rest, messages, activities := f.places, e.Messages, e.Activities
+		for _, p := range stored {
+			p.settle(rest[:p.places():p.places()])
+			rest = rest[p.places():]
+			messages = messages[copy(messages, p.messages):]
+			if p.activity != nil {
+				activities[0] = *p.activity
+				activities = activities[1:]
+			}
+		}
+		if request != nil {
+			*request = *keep(results(parcels))
+		}
+	}
+	replaced, err := s.add(ctx, &entries)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +138,7 @@ func (s *Service) send(ctx context.Context, parcels []*parcel, fulfils []ID, kee
 	}
 	s.noteScheduled(entries.Scheduled)
 	if len(stored) > 0 {
-		s.publishParcels(ctx, f, stored, &entries, replaced)
+		s.publishParcels(ctx, f, stored, replaced)
 	}
 	for _, p := range transient {
 		s.publishTransient(ctx, p)
@@ -152,11 +167,11 @@ func (s *Service) pace(parcels []*parcel) {
 }
 
 // add stores entries, if there are any.
-func (s *Service) add(ctx context.Context, e Entries) ([]Replaced, error) {
+func (s *Service) add(ctx context.Context, e *Entries) ([]Replaced, error) {
 	if len(e.Messages) == 0 && len(e.Activities) == 0 && len(e.Scheduled) == 0 && len(e.Fulfils) == 0 && e.Request == nil {
 		return nil, nil
 	}
-	return s.store.Add(ctx, e)
+	return s.store.Add(ctx, *e)
 }
 
 // sorted packs the parcels that are sent now, and parts them.
@@ -234,93 +249,131 @@ func refusalOf(err error) *Error {
 	return &Error{Code: ErrorCode(err), Message: ErrorMessage(err)}
 }
 
+// A delivery is a message that pages are told of, and what came of it.
+type delivery struct {
+	parcel *parcel
+	m      *Message
+	muted  bool
+	gone   []ID // messages that it has replaced
+	pages  int
+	names  []string // of the pages on this node
+}
+
 // publishParcels publishes what is stored, in the order of its places.
-func (s *Service) publishParcels(ctx context.Context, f *flight, parcels []*parcel, entries *Entries, replaced []Replaced) {
+func (s *Service) publishParcels(ctx context.Context, f *flight, parcels []*parcel, replaced []Replaced) {
 	counts := s.newCounting(ctx)
-	for i := range entries.Messages {
-		counts.prepare(&entries.Messages[i])
-	}
 	taken := make(map[int][]ID, len(replaced)) // by the index of the message that replaced them
 	for _, r := range replaced {
 		taken[r.By] = append(taken[r.By], r.ID)
 	}
-	for _, p := range parcels {
-		s.noteOff(p)
-	}
-	type publication func() int
-	var publications []publication
+	// At each place is a delivery, or an activity, which has none.
+	var deliveries []*delivery
+	var activities []*parcel
 	at := 0
 	for _, p := range parcels {
+		s.noteOff(p)
 		if p.activity != nil {
-			publications = append(publications, func() int {
-				p.receipt.Pages = s.publishActivity(ctx, p.activity)
-				return p.receipt.Pages
-			})
+			deliveries, activities = append(deliveries, nil), append(activities, p)
 		}
 		for i := range p.messages {
-			m, gone := &p.messages[i], taken[at]
+			m := &p.messages[i]
+			_, muted := p.muted[m.Receiver]
+			deliveries = append(deliveries, &delivery{parcel: p, m: m, muted: muted, gone: taken[at]})
 			at++
-			publications = append(publications, func() int { return s.deliver(ctx, p, m, gone, counts) })
+			counts.prepare(m.Receiver, m.Company)
 		}
 	}
-	s.line.land(f, func(i int) int { return publications[i]() })
+	var news []News
+	if s.shared {
+		news = newsOf(deliveries, activities)
+	}
+	next := 0 // of the activities
+	f.land(func(i int) int {
+		d := deliveries[i]
+		if d == nil {
+			p := activities[next]
+			next++
+			p.receipt.Pages = s.tellActivity(p.activity)
+			return p.receipt.Pages
+		}
+		d.pages, d.names = s.tellMessage(ctx, d.m, d.muted, d.gone, counts)
+		return d.pages
+	}, news)
+	s.addElsewhere(ctx, f.reach, deliveries, activities)
+	for _, d := range deliveries {
+		if d != nil {
+			s.noteReplaced(d.m, d.gone)
+			d.parcel.count(d.pages)
+			s.noteDelivery(d)
+		}
+	}
 }
 
-// publishActivity shows an activity to its company. The line is locked.
-func (s *Service) publishActivity(ctx context.Context, a *Activity) int {
-	return s.publish(ctx, Envelope{
-		Rooms: []string{CompanyRoom(a.Company)}, Event: EventActivity, Args: []any{a}, Cursor: Cursor(a.ID),
-	})
+// newsOf is what other nodes are told of deliveries and activities.
+func newsOf(deliveries []*delivery, activities []*parcel) []News {
+	news := make([]News, 0, len(deliveries))
+	for _, d := range deliveries {
+		if d == nil {
+			a := activities[0].activity
+			activities = activities[1:]
+			news = append(news, News{LogEntry: LogEntry{Place: a.ID, Activity: a}})
+			continue
+		}
+		if len(d.gone) > 0 {
+			r := replacedBy(d.m, d.gone).Revision
+			news = append(news, News{LogEntry: LogEntry{Place: r.Place, Revision: &r}, Receiver: d.m.Receiver})
+		}
+		news = append(news, News{LogEntry: LogEntry{Place: d.m.ID, Message: d.m}, Muted: d.muted})
+	}
+	return news
 }
 
-// publish hands an envelope to the broker. What has a place in the log is not lost
-// if that fails: pages catch up with it.
-func (s *Service) publish(ctx context.Context, env Envelope) int {
-	pages, err := s.broker.Publish(ctx, env)
+// addElsewhere adds the pages of other nodes.
+func (s *Service) addElsewhere(ctx context.Context, reach Reach, deliveries []*delivery, activities []*parcel) {
+	if reach.Elsewhere == nil {
+		return
+	}
+	pages, err := reach.Elsewhere(ctx)
 	if err != nil {
-		s.log.WarnContext(ctx, "not published; pages catch up with what is stored", "event", env.Event, "err", err)
-		return 0
+		s.log.DebugContext(ctx, "not all nodes have said whom they reached", "err", err)
 	}
-	return pages
-}
-
-// deliver tells pages of a message that is stored, after those that it has replaced. The line is locked.
-func (s *Service) deliver(ctx context.Context, p *parcel, m *Message, replaced []ID, counts *counting) int {
-	if m.IsNotice() {
-		pages := s.publishNotice(ctx, m, replaced)
-		p.count(pages)
-		return pages
-	}
-	_, muted := p.muted[m.Receiver]
-	pages, names := 0, []string(nil)
-	for _, at := range counts.of(m) {
-		c := at.counts
-		room := []string{MemberRoom(at.who)}
-		if len(replaced) > 0 {
-			revision := Revision{Place: m.ID, Kind: RevisionReplaced, Company: m.Company, IDs: replaced}
-			s.publish(ctx, Envelope{Rooms: room, Event: EventChanged, Args: []any{RevisionEvent{Revision: revision}}})
+	for _, d := range deliveries {
+		if len(pages) == 0 {
+			return
 		}
 		switch {
-		case !muted:
-			pages += s.publish(ctx, Envelope{Rooms: room, Event: EventMessage, Args: []any{MessageEvent{m, c}}, Cursor: Cursor(m.ID)})
-			names = append(names, at.pages...)
-		case c != nil:
-			s.publish(ctx, Envelope{Rooms: room, Event: EventCounts, Args: []any{*c}})
+		case d == nil:
+			activities[0].receipt.Pages += pages[0]
+			activities = activities[1:]
+		case len(d.gone) > 0:
+			pages = pages[1:]
+			fallthrough
+		default:
+			d.pages += pages[0]
 		}
-		if m.Bare && !muted && c != nil {
-			s.publish(ctx, Envelope{Rooms: room, Event: EventCounts, Args: []any{*c}})
-		}
+		pages = pages[1:]
 	}
-	s.noteReplaced(m, replaced)
-	if pages > 0 || muted {
-		s.markDelivered(ctx, m.Receiver, m.ID)
+}
+
+// pages returns how many pages are known to have been reached.
+func (s *Service) pages(ctx context.Context, reach Reach) int {
+	pages, err := reach.Pages(ctx)
+	if err != nil {
+		s.log.DebugContext(ctx, "not all nodes have said whom they reached", "err", err)
 	}
-	p.count(pages)
-	s.noteDelivery(m, pages, names, muted)
 	return pages
 }
 
-// count adds to the number of pages that got the parcel's messages. The line is locked.
+// publish hands an envelope that has no place in the log to the broker.
+func (s *Service) publish(ctx context.Context, env Envelope) Reach {
+	reach, err := s.broker.Publish(ctx, env)
+	if err != nil {
+		s.log.WarnContext(ctx, "not published to all nodes", "event", env.Event, "err", err)
+	}
+	return reach
+}
+
+// count adds to the number of pages that got the parcel's messages.
 func (p *parcel) count(pages int) {
 	if p.receipt.Notified != nil {
 		p.receipt.Notified.Pages += pages
@@ -346,13 +399,15 @@ func (s *Service) noteOff(p *parcel) {
 	}
 }
 
-func (s *Service) noteDelivery(m *Message, pages int, names []string, muted bool) {
-	fact := Fact{At: s.now(), Kind: FactNoPage, Message: m.ID, User: m.Receiver, Company: m.Company, Count: pages}
+func (s *Service) noteDelivery(d *delivery) {
+	fact := Fact{At: s.now(), Kind: FactNoPage, Message: d.m.ID, User: d.m.Receiver, Company: d.m.Company, Count: d.pages}
 	switch {
-	case muted:
+	case d.muted:
 		fact.Kind = FactMuted
-	case pages > 0:
-		fact.Kind, fact.Detail = FactSent, strings.Join(names, " ")
+	case d.pages > 0:
+		fact.Kind, fact.Detail = FactSent, strings.Join(d.names, " ")
+	case d.m.IsNotice():
+		fact.Kind = FactSent
 	}
 	s.journal.Note(fact)
 }
@@ -368,22 +423,28 @@ func (s *Service) markDelivered(ctx context.Context, receiver UserID, ids ...ID)
 // publishTransient sends what is not stored to the pages that are open. It has no
 // place in the log, so it comes as soon as nothing is being published.
 func (s *Service) publishTransient(ctx context.Context, p *parcel) {
+	var activity Reach
+	var messages []Reach
 	s.line.at(func(place ID) {
 		cursor := Cursor(place)
 		if a := p.activity; a != nil {
-			p.receipt.Pages += s.publish(ctx, Envelope{Rooms: []string{CompanyRoom(a.Company)}, Event: EventActivity, Args: []any{a}, Cursor: cursor})
+			activity = s.publish(ctx, Envelope{Rooms: []string{CompanyRoom(a.Company)}, Event: EventActivity, Args: []any{a}, Cursor: cursor})
 		}
 		for i := range p.messages {
 			m := &p.messages[i]
 			if _, muted := p.muted[m.Receiver]; muted {
 				continue
 			}
-			p.count(s.publish(ctx, Envelope{
+			messages = append(messages, s.publish(ctx, Envelope{
 				Rooms: []string{m.room()}, Event: EventMessage, Args: []any{MessageEvent{Message: m}}, Cursor: cursor,
 				Except: s.exceptOf(m),
 			}))
 		}
 	})
+	p.receipt.Pages += s.pages(ctx, activity)
+	for _, reach := range messages {
+		p.count(s.pages(ctx, reach))
+	}
 }
 
 // room returns the room of all pages that may show the message.

@@ -50,7 +50,8 @@ const (
 // what counts. It is safe for concurrent use.
 //
 // Pages get messages, activities and changes in the order of their places in the log, each
-// once. That holds for all pushes and logins that go through one Service.
+// once. That holds for all pushes and logins that go through one Service, and where the [Broker] says that the log is shared,
+// for those of all nodes.
 type Service struct {
 	store        Store
 	revocations  atomic.Uint64 // by this process
@@ -67,6 +68,8 @@ type Service struct {
 	log          *slog.Logger
 
 	line        *line
+	shared      bool // other nodes store into the same log
+	follower    follower
 	requests    gate // by key
 	logins      gate // by user: what waits is replayed to one page
 	marks       gate // by user: marks are stored in the order of their places
@@ -94,7 +97,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		store: o.Store, broker: o.Broker, presence: o.Presence, journal: o.Journal, now: o.Now,
 		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
-		agenda: newAgenda(), teller: newTeller(),
+		agenda: newAgenda(), teller: newTeller(), follower: newFollower(),
 	}
 	s.setDefaults()
 	ids := o.IDs
@@ -106,14 +109,20 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		return nil, fmt.Errorf("the last place in the log: %w", err)
 	}
 	ids.Skip(last)
-	s.line = newLine(ids, s.now, s.log)
+	s.line = newLine(ids, last, s.now, s.log)
 	if s.presence == nil {
-		s.ownPresence = NewMemoryPresence(PresenceOptions{Changed: AnnounceOnline(s.broker, s.log)})
+		s.ownPresence = NewMemoryPresence(PresenceOptions{Changed: AnnounceOnline(s.broker)})
 		s.presence = s.ownPresence
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
+	if s.shared = s.broker.Serve(s); s.shared {
+		s.line.share = s.broker.Share
+		s.running.Go(s.follow)
+	} else {
+		s.line.told = ids.New(s.now()) // no cursor of this process is in the past of another
+	}
 	s.running.Go(s.keepAgenda)
-	s.running.Go(s.tellCounts)
+	s.running.Go(s.keepTelling)
 	return s, nil
 }
 
@@ -151,17 +160,14 @@ func (s *Service) Close() {
 	}
 }
 
-// AnnounceOnline returns a function for [PresenceOptions].Changed that tells all
-// pages of a company how many of its users are online.
-func AnnounceOnline(broker Broker, log *slog.Logger) func(company CompanyID, users int) {
+// AnnounceOnline returns a function for [PresenceOptions].Changed that tells the
+// pages of a company on this node how many of its users are online.
+func AnnounceOnline(broker Broker) func(company CompanyID, users int) {
 	return func(company CompanyID, users int) {
-		_, err := broker.Publish(context.Background(), Envelope{
+		broker.Emit(Envelope{
 			Rooms: []string{CompanyRoom(company)},
 			Event: EventOnlineCount,
 			Args:  []any{users},
 		})
-		if err != nil {
-			log.Warn("online count not announced", "company", company, "err", err)
-		}
 	}
 }

@@ -24,11 +24,24 @@ func (s *Service) Disconnect(ctx context.Context, user UserID, company CompanyID
 	if company != "" {
 		room = MemberRoom(Identity{user, company})
 	}
-	pages, err = s.broker.Publish(ctx, Envelope{Rooms: []string{room}, Disconnect: true})
+	reach, err := s.broker.Publish(ctx, Envelope{Rooms: []string{room}, Disconnect: true})
+	if err == nil {
+		pages, err = reach.Pages(ctx)
+	}
 	if err != nil {
-		return 0, &Error{Code: ErrUnavailable, Message: "the pages could not be reached", Err: err}
+		return pages, &Error{Code: ErrUnavailable, Message: "the pages could not be reached", Err: err}
 	}
 	return pages, nil
+}
+
+// WatchTopic has a page get what other nodes publish in a topic; it joins the topic's room then. It fails when ctx ends.
+func (s *Service) WatchTopic(ctx context.Context, page Page, topic string) error {
+	return s.broker.Watch(ctx, page.ID(), []string{TopicRoom(topic)})
+}
+
+// UnwatchTopic ends that. So does Logout.
+func (s *Service) UnwatchTopic(page Page, topic string) {
+	s.broker.Unwatch(page.ID(), []string{TopicRoom(topic)})
 }
 
 // checkRevoked refuses a token that was issued before the user's were made void. Tokens

@@ -63,7 +63,18 @@ type Entries struct {
 	Scheduled  []Scheduled
 	Fulfils    []ID // scheduled pushes that are hereby carried out, and deleted
 	Request    *Request
+	// Place, where set, gives e, which are these entries, the IDs of its messages and activities, as a [Placer] makes
+	// places, and whatever else depends on them.
+	Place func(after ID, e *Entries)
 }
+
+// A Placer makes the place of a change when it is the change's turn to be stored: higher than after, which
+// is the highest place there is, or zero where the store has but one process. It does not wait. It may be
+// called again where another process was first; then what it made last counts.
+type Placer func(after ID) ID
+
+// At is the Placer of a place that is settled.
+func At(place ID) Placer { return func(ID) ID { return place } }
 
 // A Replaced is a message whose place a newer one has taken.
 type Replaced struct {
@@ -97,11 +108,11 @@ type MessageStore interface {
 	// Edit replaces what a message says: all that the fields of m say but
 	// ID, Receiver, Company, CollapseKey, Later and the states of its readers. It keeps a [RevisionEdited] at
 	// place. It fails with [ErrNotFound].
-	Edit(ctx context.Context, m Message, place ID) error
+	Edit(ctx context.Context, m Message, place Placer) error
 
 	// Withdraw deletes a message or notice and returns it as it was. It keeps a
 	// [RevisionWithdrawn] at place. It fails with [ErrNotFound].
-	Withdraw(ctx context.Context, id, place ID) (Message, error)
+	Withdraw(ctx context.Context, id ID, place Placer) (Message, error)
 
 	// PruneMessages deletes at most step of the oldest messages and notices beyond the
 	// limits, step being 1 to [MaxPruneStep]. Pruned.More
@@ -137,7 +148,7 @@ type Pruned struct {
 // A MarkStore keeps what readers have done with messages.
 type MarkStore interface {
 	// Mark changes the state of messages of the identity. IDs that are not the
-	// identity's are ignored. What has changed is kept as revisions at mark.Place: one
+	// identity's are ignored. What has changed is kept as revisions at the place that mark.Place makes: one
 	// for those that name no company, one for those that name the identity's.
 	Mark(ctx context.Context, who Identity, mark Mark) (Marked, error)
 
@@ -166,7 +177,7 @@ type Mark struct {
 	// which is for RevisionRead and RevisionArchived alone. What is archived or replaced stays read.
 	IDs   []ID
 	Type  MessageType
-	Place ID
+	Place Placer
 }
 
 // Marked says what a [Mark] has changed.
@@ -223,7 +234,7 @@ type AgendaStore interface {
 
 	// Expire deletes at most step of the messages and notices that expire at or before now, and
 	// returns them. It keeps revisions of the kind [RevisionExpired] at place.
-	Expire(ctx context.Context, now time.Time, place ID, step int) ([]Message, error)
+	Expire(ctx context.Context, now time.Time, place Placer, step int) ([]Message, error)
 }
 
 // A Scheduled is a push that waits for its time.
@@ -246,8 +257,14 @@ type LogStore interface {
 	// changes to one inbox are stored in the order of their places.
 	Since(ctx context.Context, who Identity, after, until ID, limit int) (entries []LogEntry, complete bool, err error)
 
-	// Last returns the highest place in the log, of all identities, or the zero ID.
+	// Last returns the highest place in the log, of all identities, or the zero ID. What is stored later has higher
+	// places, whichever process stores it.
 	Last(ctx context.Context) (ID, error)
+
+	// Concerned returns whom what came after a place concerns, without repetitions: users, companies and, with
+	// both fields empty, everybody; other processes have stored it or this one. Known is false where the store
+	// no longer knows, or keeps no such list.
+	Concerned(ctx context.Context, after ID) (owners []Identity, known bool, err error)
 
 	// PruneRevisions deletes at most step of the revisions with lower places
 	// than before. The log then reaches back to that place.

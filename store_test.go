@@ -86,6 +86,11 @@ func (s *shakyStore) Add(ctx context.Context, e belfry.Entries) ([]belfry.Replac
 		return nil, fail
 	}
 	if add != nil {
+		// It is being stored: it has its places.
+		if e.Place != nil {
+			e.Place(belfry.ID{}, &e)
+			e.Place = nil
+		}
 		if err := add(ctx); err != nil {
 			return nil, err
 		}

@@ -14,13 +14,16 @@ var errTaken = belfry.Errorf(belfry.ErrConflict, "it is stored already")
 
 // Add implements [belfry.EntryStore].
 func (s *Store) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Replaced, error) {
-	names := namesOf(&entries)
-	if len(names) == 0 {
+	if len(entries.Messages)+len(entries.Activities)+len(entries.Scheduled)+len(entries.Fulfils) == 0 && entries.Request == nil {
 		return nil, nil
 	}
 	var replaced []belfry.Replaced
-	err := s.writer.do(ctx, names, func(ctx context.Context, at state) (*changes, error) {
-		a := addition{store: s, entries: &entries, n: at.N + 1}
+	err := s.writer.do(ctx, namesOf(&entries), func(ctx context.Context, at state) (*changes, error) {
+		mine := entries // the calls of Place of several attempts
+		if mine.Place != nil {
+			mine.Place(belfry.ID(at.Last), &mine)
+		}
+		a := addition{store: s, entries: &mine, n: at.N + 1}
 		err := a.prepare(ctx)
 		replaced = a.replaced
 		return &a.changes, err
@@ -34,10 +37,12 @@ func (s *Store) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Repla
 
 // namesOf returns what other writes may not touch in the same commit.
 func namesOf(e *belfry.Entries) []string {
-	var names []string
+	names := []string{}
 	for i := range e.Messages {
 		m := &e.Messages[i]
-		names = append(names, "i:"+m.ID.String())
+		if e.Place == nil { // otherwise the IDs are yet to be made, and new
+			names = append(names, "i:"+m.ID.String())
+		}
 		switch {
 		case m.CollapseKey == "":
 		case m.IsNotice():
@@ -46,8 +51,10 @@ func namesOf(e *belfry.Entries) []string {
 			names = append(names, touchUser(m.Receiver))
 		}
 	}
-	for i := range e.Activities {
-		names = append(names, "i:"+e.Activities[i].ID.String())
+	if e.Place == nil {
+		for i := range e.Activities {
+			names = append(names, "i:"+e.Activities[i].ID.String())
+		}
 	}
 	for i := range e.Scheduled {
 		names = append(names, "s:"+e.Scheduled[i].ID.String())
@@ -77,14 +84,19 @@ func (a *addition) prepare(ctx context.Context) error {
 	s, e := a.store, a.entries
 	a.replaceable, a.stored = make(map[string][]belfry.ID), make(map[belfry.ID]bool)
 	var messages, activities, scheduled, keys []any
+	given := e.Place == nil // IDs that are made are higher than any there is
 	for i := range e.Messages {
-		messages = append(messages, objectID(e.Messages[i].ID))
+		if given {
+			messages = append(messages, objectID(e.Messages[i].ID))
+		}
 		if key := collapseOf(&e.Messages[i]); key != "" {
 			keys = append(keys, key)
 		}
 	}
 	for i := range e.Activities {
-		activities = append(activities, objectID(e.Activities[i].ID))
+		if given {
+			activities = append(activities, objectID(e.Activities[i].ID))
+		}
 	}
 	for i := range e.Scheduled {
 		scheduled = append(scheduled, objectID(e.Scheduled[i].ID))

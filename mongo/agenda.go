@@ -113,9 +113,9 @@ func (s *Store) Cancel(ctx context.Context, id belfry.ID) error {
 }
 
 // Expire implements [belfry.AgendaStore].
-func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.ID, step int) ([]belfry.Message, error) {
+func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.Placer, step int) ([]belfry.Message, error) {
 	var expired []belfry.Message
-	err := s.writer.do(ctx, nil, func(ctx context.Context, _ state) (*changes, error) {
+	err := s.writer.do(ctx, nil, func(ctx context.Context, before state) (*changes, error) {
 		found, err := s.expired(ctx, now, step)
 		if err != nil || len(found) == 0 {
 			return nil, err
@@ -123,11 +123,12 @@ func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.ID, step
 		if expired, err = messagesOf(found); err != nil {
 			return nil, err
 		}
+		at := before.place(place)
 		c := &changes{}
 		revisions := make(map[string]*revision)
 		for i := range found {
 			c.remove(&found[i])
-			r := revision{owner: found[i].owner(), company: expired[i].Company, place: place, kind: belfry.RevisionExpired}
+			r := revision{owner: found[i].owner(), company: expired[i].Company, place: at, kind: belfry.RevisionExpired}
 			if known := revisions[r.key()]; known != nil {
 				known.ids = append(known.ids, expired[i].ID)
 			} else {

@@ -36,6 +36,9 @@ type state struct {
 	Applied    bool          `bson:"applied"`
 }
 
+// place has a change that is to follow make its place.
+func (st state) place(make belfry.Placer) belfry.ID { return make(belfry.ID(st.Last)) }
+
 // A commit is an element of the history of the database. Its number is unique, so
 // that of several processes one makes it: with that, and not when its ops are applied, all that it
 // stands for has happened.

@@ -326,7 +326,7 @@ func TestWhatTheArticleHasStoredIsTakenOver(t *testing.T) {
 	if err != nil || len(feed) != 5 || feed[0].OperatorID != "7" || feed[0].ObjectID != "9" {
 		t.Errorf("the feed is %+v (%v)", feed, err)
 	}
-	mark := belfry.Mark{Kind: belfry.RevisionArchived, IDs: want[:1], Place: ids.New(begun)}
+	mark := belfry.Mark{Kind: belfry.RevisionArchived, IDs: want[:1], Place: belfry.At(ids.New(begun))}
 	if marked, err := s.Mark(ctx, ann, mark); err != nil || marked.Counts.Unread != 2 || len(marked.Own) != 1 {
 		t.Errorf("the mark has done %+v (%v)", marked, err)
 	}

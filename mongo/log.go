@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"belfry"
 
@@ -236,6 +237,44 @@ func (s *Store) Last(ctx context.Context) (belfry.ID, error) {
 	}
 	at, _ := s.head.get()
 	return belfry.ID(at.Last), nil
+}
+
+// maxConcerned bounds the commits that Concerned looks at.
+const maxConcerned = 2000
+
+// Concerned implements [belfry.LogStore]. It knows as far back as commits are kept.
+func (s *Store) Concerned(ctx context.Context, after belfry.ID) (owners []belfry.Identity, known bool, err error) {
+	later, err := find[commit](ctx, s.c.commits, bson.D{{Key: "last", Value: bson.D{{Key: "$gt", Value: objectID(after)}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(maxConcerned+1).SetProjection(bson.D{{Key: "touches", Value: 1}}))
+	if err != nil || len(later) > maxConcerned {
+		return nil, false, portError(ctx, err)
+	}
+	if len(later) == 0 {
+		return nil, true, nil
+	}
+	// Where the one before them is there, none of them has been trimmed.
+	if first := later[0].State.N; first > 1 {
+		before, err := find[struct{}](ctx, s.c.commits, bson.D{{Key: "_id", Value: first - 1}}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+		if err != nil || len(before) == 0 {
+			return nil, false, portError(ctx, err)
+		}
+	}
+	var touches []string
+	for i := range later {
+		touches = append(touches, later[i].Touches...)
+	}
+	slices.Sort(touches)
+	for _, touch := range slices.Compact(touches) {
+		kind, name, _ := strings.Cut(touch, ":")
+		if owner := (belfry.Identity{User: belfry.UserID(name)}); kind == touchesUser {
+			owners = append(owners, owner)
+			continue
+		}
+		if owner := (belfry.Identity{Company: belfry.CompanyID(name)}); !slices.Contains(owners, owner) { // by its notices and its feed
+			owners = append(owners, owner)
+		}
+	}
+	return owners, true, nil
 }
 
 // PruneRevisions implements [belfry.LogStore].

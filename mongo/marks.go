@@ -15,15 +15,15 @@ const maxIDsPerOp = 200
 
 // Mark implements [belfry.MarkStore]. What is archived stays read, and so does a
 // notice that was replaced: to mark it unread changes nothing. Of all it marks those
-// up to mark.Place.
+// up to its place.
 func (s *Store) Mark(ctx context.Context, who belfry.Identity, mark belfry.Mark) (belfry.Marked, error) {
 	if mark.Kind < belfry.RevisionRead || mark.Kind > belfry.RevisionUnarchived ||
 		mark.IDs == nil && mark.Kind != belfry.RevisionRead && mark.Kind != belfry.RevisionArchived {
 		return belfry.Marked{}, belfry.Errorf(belfry.ErrInvalid, "there is no mark of kind %d for these messages", mark.Kind)
 	}
 	var marked belfry.Marked
-	err := s.writer.do(ctx, []string{touchUser(who.User)}, func(ctx context.Context, _ state) (*changes, error) {
-		m := marking{store: s, who: who, mark: mark}
+	err := s.writer.do(ctx, []string{touchUser(who.User)}, func(ctx context.Context, before state) (*changes, error) {
+		m := marking{store: s, who: who, mark: mark, place: before.place(mark.Place)}
 		err := m.prepare(ctx)
 		marked = m.marked
 		return &m.changes, err
@@ -40,6 +40,7 @@ type marking struct {
 	store   *Store
 	who     belfry.Identity
 	mark    belfry.Mark
+	place   belfry.ID
 	viewer  viewer
 	changes changes
 	marked  belfry.Marked
@@ -156,7 +157,7 @@ func (m *marking) listed(ctx context.Context) (messages, notices []messageDocume
 
 // all returns the identity's messages and notices that the mark may be about.
 func (m *marking) all(ctx context.Context) (messages, notices []messageDocument, err error) {
-	further := bson.D{{Key: "_id", Value: bson.D{{Key: "$lte", Value: objectID(m.mark.Place)}}}}
+	further := bson.D{{Key: "_id", Value: bson.D{{Key: "$lte", Value: objectID(m.place)}}}}
 	if m.mark.Type != 0 {
 		further = append(further, bson.E{Key: "typeID", Value: int32(m.mark.Type)})
 	}
@@ -202,7 +203,7 @@ func (m *marking) revise() {
 		if part.rows == 0 {
 			continue
 		}
-		r := revision{owner: m.who.User, company: part.company, place: m.mark.Place, kind: m.mark.Kind, ids: part.ids}
+		r := revision{owner: m.who.User, company: part.company, place: m.place, kind: m.mark.Kind, ids: part.ids}
 		if part.rows > len(part.ids) {
 			r.ids, r.messageType = nil, m.mark.Type
 		}

@@ -25,7 +25,7 @@ func TestMarkOfAllListsABoundedNumber(t *testing.T) {
 	}
 	place := ids.New(time.Now())
 	m := marking{
-		who: belfry.Identity{User: "1", Company: "acme"}, mark: belfry.Mark{Kind: belfry.RevisionRead, Type: 2, Place: place},
+		who: belfry.Identity{User: "1", Company: "acme"}, mark: belfry.Mark{Kind: belfry.RevisionRead, Type: 2}, place: place,
 	}
 	m.markInOrder(messages, nil)
 	m.revise()

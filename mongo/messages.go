@@ -46,8 +46,8 @@ func (s *Store) Message(ctx context.Context, id belfry.ID) (belfry.Message, erro
 }
 
 // Edit implements [belfry.MessageStore].
-func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) error {
-	return s.writer.do(ctx, nil, func(ctx context.Context, _ state) (*changes, error) {
+func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.Placer) error {
+	return s.writer.do(ctx, nil, func(ctx context.Context, before state) (*changes, error) {
 		old, in, err := s.messageByID(ctx, m.ID)
 		if err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) err
 		c := &changes{counts: true}
 		set, unset := d.edit()
 		c.do(op{In: in, IDs: []any{objectID(m.ID)}, Set: set, Unset: unset})
-		c.revise(revision{owner: old.owner(), company: belfry.CompanyID(old.CompanyID), place: place, kind: belfry.RevisionEdited, ids: []belfry.ID{m.ID}})
+		c.revise(revision{owner: old.owner(), company: belfry.CompanyID(old.CompanyID), place: before.place(place), kind: belfry.RevisionEdited, ids: []belfry.ID{m.ID}})
 		return c, nil
 	})
 }
@@ -73,9 +73,9 @@ func (d *messageDocument) owner() belfry.UserID {
 }
 
 // Withdraw implements [belfry.MessageStore].
-func (s *Store) Withdraw(ctx context.Context, id, place belfry.ID) (belfry.Message, error) {
+func (s *Store) Withdraw(ctx context.Context, id belfry.ID, place belfry.Placer) (belfry.Message, error) {
 	var withdrawn belfry.Message
-	err := s.writer.do(ctx, nil, func(ctx context.Context, _ state) (*changes, error) {
+	err := s.writer.do(ctx, nil, func(ctx context.Context, before state) (*changes, error) {
 		d, _, err := s.messageByID(ctx, id)
 		if err != nil {
 			return nil, err
@@ -85,7 +85,7 @@ func (s *Store) Withdraw(ctx context.Context, id, place belfry.ID) (belfry.Messa
 		}
 		c := &changes{counts: true}
 		c.remove(&d)
-		c.revise(revision{owner: d.owner(), company: withdrawn.Company, place: place, kind: belfry.RevisionWithdrawn, ids: []belfry.ID{id}})
+		c.revise(revision{owner: d.owner(), company: withdrawn.Company, place: before.place(place), kind: belfry.RevisionWithdrawn, ids: []belfry.ID{id}})
 		return c, nil
 	})
 	if err != nil {

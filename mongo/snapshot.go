@@ -10,13 +10,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// What commits touch, by whom it concerns.
-func touchUser(user belfry.UserID) string { return "u:" + string(user) }
+// What commits touch, by whom it concerns: "<kind>:<name>".
+const (
+	touchesUser    = "u"
+	touchesNotices = "n"
+	touchesFeed    = "a"
+)
+
+func touchUser(user belfry.UserID) string { return touchesUser + ":" + string(user) }
 
 // touchNotices is for who sees the notices of a company, everybody where it is empty.
-func touchNotices(company belfry.CompanyID) string { return "n:" + string(company) }
+func touchNotices(company belfry.CompanyID) string { return touchesNotices + ":" + string(company) }
 
-func touchFeed(company belfry.CompanyID) string { return "a:" + string(company) }
+func touchFeed(company belfry.CompanyID) string { return touchesFeed + ":" + string(company) }
 
 // touching is whatever may change what an identity sees of messages.
 func touching(who belfry.Identity) []string {

@@ -39,6 +39,11 @@ func (h *hookedStore) Add(ctx context.Context, entries belfry.Entries) ([]belfry
 	add := h.add
 	h.mu.Unlock()
 	if add != nil {
+		// It is being stored: it has its places.
+		if entries.Place != nil {
+			entries.Place(belfry.ID{}, &entries)
+			entries.Place = nil
+		}
 		if err := add(); err != nil {
 			return nil, err
 		}

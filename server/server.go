@@ -172,7 +172,7 @@ func New(ctx context.Context, options Options) (*Server, error) {
 	broker := belfry.NewMemoryBroker(&emitter{pages: pages, zone: o.Zone, log: o.Logger})
 	s.presence = belfry.NewMemoryPresence(belfry.PresenceOptions{
 		Grace:   o.Grace,
-		Changed: belfry.AnnounceOnline(broker, o.Logger),
+		Changed: belfry.AnnounceOnline(broker),
 	})
 	s.service, err = belfry.NewService(ctx, belfry.ServiceOptions{
 		Store:            o.Store,

@@ -118,6 +118,9 @@ func (g *gateway) join(ctx context.Context, p *page, arg json.RawMessage) (any, 
 	if err := g.topics.allow(ctx, p, topic); err != nil {
 		return nil, err
 	}
+	if err := g.service.WatchTopic(ctx, p, topic); err != nil {
+		return nil, err
+	}
 	if err := p.socket.Join(p.format.roomsOf([]string{belfry.TopicRoom(topic)})...); err != nil {
 		return nil, &belfry.Error{Code: belfry.ErrLimited, Message: "the page is in too many topics", Err: err}
 	}
@@ -130,5 +133,6 @@ func (g *gateway) leave(_ context.Context, p *page, arg json.RawMessage) (any, e
 		return nil, err
 	}
 	p.Leave(belfry.TopicRoom(topic))
+	g.service.UnwatchTopic(p, topic)
 	return done{true}, nil
 }

@@ -16,6 +16,9 @@ func (s *Store) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Repla
 	if rows == 0 {
 		return nil, nil
 	}
+	if entries.Place != nil {
+		entries.Place(belfry.ID{}, &entries)
+	}
 	var replaced []belfry.Replaced
 	err := s.writer.do(ctx, rows, func(b *batch) (err error) {
 		replaced, err = b.add(&entries)

@@ -106,7 +106,7 @@ func (s *Store) scheduled(ctx context.Context, query string, args ...any) ([]bel
 }
 
 // Expire implements [belfry.AgendaStore]. What has expired is looked for by a reader.
-func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.ID, step int) ([]belfry.Message, error) {
+func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.Placer, step int) ([]belfry.Message, error) {
 	type found struct {
 		notice bool
 		id     []byte
@@ -122,6 +122,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.ID, step
 	if err != nil || len(candidates) == 0 {
 		return nil, err
 	}
+	at := place(belfry.ID{})
 	var expired []belfry.Message
 	err = s.writer.do(ctx, len(candidates), func(b *batch) error {
 		expired = nil
@@ -136,7 +137,7 @@ func (s *Store) Expire(ctx context.Context, now time.Time, place belfry.ID, step
 			}
 			expired = append(expired, taken...)
 		}
-		return b.reviseExpired(expired, place)
+		return b.reviseExpired(expired, at)
 	})
 	if err != nil {
 		return nil, portError(ctx, err)

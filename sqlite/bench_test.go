@@ -307,7 +307,7 @@ func BenchmarkNotice(b *testing.B) {
 	b.Run("Counts", func(b *testing.B) { measure(b, unread(51)) })
 	b.Run("ReadAll", func(b *testing.B) {
 		measure(b, func(i int) error {
-			_, err := store.Mark(ctx, someone(i, members), belfry.Mark{Kind: belfry.RevisionRead, Place: benchIDs.New(time.Now())})
+			_, err := store.Mark(ctx, someone(i, members), belfry.Mark{Kind: belfry.RevisionRead, Place: belfry.At(benchIDs.New(time.Now()))})
 			return err
 		})
 	})

@@ -23,7 +23,7 @@ func TestMarksOfDeletedNoticesGoLittleByLittle(t *testing.T) {
 	const users = 2*maxGone + 1 // more than one step deletes
 	for i := range users {
 		who := belfry.Identity{User: belfry.UserID(fmt.Sprint(i)), Company: "acme"}
-		mark := belfry.Mark{Kind: belfry.RevisionRead, IDs: []belfry.ID{withdrawn.ID, stays.ID}, Place: ids.New(time.Now())}
+		mark := belfry.Mark{Kind: belfry.RevisionRead, IDs: []belfry.ID{withdrawn.ID, stays.ID}, Place: belfry.At(ids.New(time.Now()))}
 		if _, err := s.Mark(ctx, who, mark); err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func TestMarksOfDeletedNoticesGoLittleByLittle(t *testing.T) {
 		}
 		return n
 	}
-	if _, err := s.Withdraw(ctx, withdrawn.ID, ids.New(time.Now())); err != nil {
+	if _, err := s.Withdraw(ctx, withdrawn.ID, belfry.At(ids.New(time.Now()))); err != nil {
 		t.Fatal(err)
 	}
 	if n := marks(); n <= users {

@@ -192,6 +192,11 @@ func (s *Store) Last(ctx context.Context) (belfry.ID, error) {
 	return last[0], nil
 }
 
+// Concerned implements [belfry.LogStore]. No other process stores anything, so it is never asked, and knows nothing.
+func (s *Store) Concerned(context.Context, belfry.ID) ([]belfry.Identity, bool, error) {
+	return nil, false, nil
+}
+
 // PruneRevisions implements [belfry.LogStore].
 func (s *Store) PruneRevisions(ctx context.Context, before belfry.ID, step int) (deleted int, err error) {
 	type key struct {

@@ -76,22 +76,23 @@ var markings = map[belfry.RevisionKind]marking{
 
 // Mark implements [belfry.MarkStore]. What is archived stays read, and so does a
 // notice that was replaced: to mark it unread changes nothing. Of all it marks those
-// up to mark.Place.
+// up to its place.
 func (s *Store) Mark(ctx context.Context, who belfry.Identity, mark belfry.Mark) (belfry.Marked, error) {
 	how, ok := markings[mark.Kind]
 	if !ok || mark.IDs == nil && how.all[0] == "" {
 		return belfry.Marked{}, belfry.Errorf(belfry.ErrInvalid, "there is no mark of kind %d for these messages", mark.Kind)
 	}
+	place := mark.Place(belfry.ID{})
 	var marked belfry.Marked
 	err := s.writer.do(ctx, 1+len(mark.IDs), func(b *batch) (err error) {
 		marked = belfry.Marked{}
 		if mark.IDs == nil {
-			err = b.markAll(who, mark, how, &marked)
+			err = b.markAll(who, mark, place, how, &marked)
 		} else {
 			err = b.markEach(who, mark, how, &marked)
 		}
 		if err == nil {
-			err = b.reviseMarked(who, mark, &marked)
+			err = b.reviseMarked(who, mark, place, &marked)
 		}
 		if err == nil {
 			marked.Counts, err = b.counts(who)
@@ -127,8 +128,8 @@ func (b *batch) markEach(who belfry.Identity, mark belfry.Mark, how marking, mar
 	return nil
 }
 
-func (b *batch) markAll(who belfry.Identity, mark belfry.Mark, how marking, marked *belfry.Marked) error {
-	args := []any{string(who.User), string(who.Company), mark.Place[:], int64(mark.Type)}
+func (b *batch) markAll(who belfry.Identity, mark belfry.Mark, place belfry.ID, how marking, marked *belfry.Marked) error {
+	args := []any{string(who.User), string(who.Company), place[:], int64(mark.Type)}
 	for _, query := range how.all {
 		err := b.each(query, args, func(rows *sql.Rows) error {
 			var (
@@ -164,7 +165,7 @@ func add(marked *belfry.Marked, company belfry.CompanyID, id belfry.ID) {
 // reviseMarked keeps the revisions of a mark. They list the messages where these
 // are not too many: the user may see other notices in another company, so that "all"
 // is not the same there.
-func (b *batch) reviseMarked(who belfry.Identity, mark belfry.Mark, marked *belfry.Marked) error {
+func (b *batch) reviseMarked(who belfry.Identity, mark belfry.Mark, place belfry.ID, marked *belfry.Marked) error {
 	if marked.OwnRows+marked.SharedRows == 0 {
 		return nil
 	}
@@ -177,7 +178,7 @@ func (b *batch) reviseMarked(who belfry.Identity, mark belfry.Mark, marked *belf
 		if part.rows == 0 {
 			continue
 		}
-		r := revision{owner: who.User, company: part.company, place: mark.Place, kind: mark.Kind, ids: part.ids}
+		r := revision{owner: who.User, company: part.company, place: place, kind: mark.Kind, ids: part.ids}
 		if part.rows > len(part.ids) {
 			r.ids, r.messageType = nil, mark.Type
 		}

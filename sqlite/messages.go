@@ -125,7 +125,8 @@ func (s *Store) Message(ctx context.Context, id belfry.ID) (belfry.Message, erro
 }
 
 // Edit implements [belfry.MessageStore].
-func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) error {
+func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.Placer) error {
+	at := place(belfry.ID{})
 	extra, err := encodeExtra(m.Extra)
 	if err != nil {
 		return err
@@ -137,7 +138,7 @@ func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) err
 	err = s.writer.do(ctx, 1, func(b *batch) error {
 		for _, edit := range []string{sqlEditMessage, sqlEditNotice} {
 			found := false
-			r := revision{place: place, kind: belfry.RevisionEdited, ids: []belfry.ID{m.ID}}
+			r := revision{place: at, kind: belfry.RevisionEdited, ids: []belfry.ID{m.ID}}
 			err := b.each(edit, args, func(rows *sql.Rows) error {
 				found = true
 				return rows.Scan((*string)(&r.owner), (*string)(&r.company))
@@ -156,7 +157,8 @@ func (s *Store) Edit(ctx context.Context, m belfry.Message, place belfry.ID) err
 }
 
 // Withdraw implements [belfry.MessageStore].
-func (s *Store) Withdraw(ctx context.Context, id, place belfry.ID) (belfry.Message, error) {
+func (s *Store) Withdraw(ctx context.Context, id belfry.ID, place belfry.Placer) (belfry.Message, error) {
+	at := place(belfry.ID{})
 	var withdrawn []belfry.Message
 	err := s.writer.do(ctx, 1, func(b *batch) error {
 		var err error
@@ -171,7 +173,7 @@ func (s *Store) Withdraw(ctx context.Context, id, place belfry.ID) (belfry.Messa
 		}
 		return b.revise(revision{
 			owner: withdrawn[0].Receiver, company: withdrawn[0].Company,
-			place: place, kind: belfry.RevisionWithdrawn, ids: []belfry.ID{id},
+			place: at, kind: belfry.RevisionWithdrawn, ids: []belfry.ID{id},
 		})
 	})
 	if err != nil {

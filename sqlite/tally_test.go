@@ -89,13 +89,13 @@ func (tt *tallyTest) step() error {
 			return nil
 		}
 		kinds := []belfry.RevisionKind{belfry.RevisionRead, belfry.RevisionUnread, belfry.RevisionArchived, belfry.RevisionUnarchived}
-		_, err := tt.store.Mark(ctx, who, belfry.Mark{Kind: kinds[tt.random.IntN(len(kinds))], IDs: []belfry.ID{id}, Place: tt.place()})
+		_, err := tt.store.Mark(ctx, who, belfry.Mark{Kind: kinds[tt.random.IntN(len(kinds))], IDs: []belfry.ID{id}, Place: belfry.At(tt.place())})
 		return err
 	case 7:
 		if tt.random.IntN(3) > 0 {
 			return nil
 		}
-		_, err := tt.store.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionRead, Place: tt.place(), Type: belfry.MessageType(tt.random.IntN(3))})
+		_, err := tt.store.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionRead, Place: belfry.At(tt.place()), Type: belfry.MessageType(tt.random.IntN(3))})
 		return err
 	case 8:
 		id, ok := tt.anyMessage(who)
@@ -103,14 +103,14 @@ func (tt *tallyTest) step() error {
 			return nil
 		}
 		if tt.random.IntN(2) == 0 {
-			_, err := tt.store.Withdraw(ctx, id, tt.place())
+			_, err := tt.store.Withdraw(ctx, id, belfry.At(tt.place()))
 			return err
 		}
 		edited := tt.message()
 		edited.ID = id
-		return tt.store.Edit(ctx, edited, tt.place())
+		return tt.store.Edit(ctx, edited, belfry.At(tt.place()))
 	case 9:
-		_, err := tt.store.Expire(ctx, time.Now(), tt.place(), 5)
+		_, err := tt.store.Expire(ctx, time.Now(), belfry.At(tt.place()), 5)
 		return err
 	case 10:
 		if tt.random.IntN(2) == 0 {

@@ -133,13 +133,13 @@ func TestWhatWaitsIsSettledWithoutAnyChange(t *testing.T) {
 	}
 	want = want[100:]
 	check()
-	if _, err := s.Mark(t.Context(), ann, belfry.Mark{Kind: belfry.RevisionRead, IDs: want[:200], Place: belfry.NewIDSource().New(time.Now())}); err != nil {
+	if _, err := s.Mark(t.Context(), ann, belfry.Mark{Kind: belfry.RevisionRead, IDs: want[:200], Place: belfry.At(belfry.NewIDSource().New(time.Now()))}); err != nil {
 		t.Fatal(err)
 	}
 	want = want[200:]
 	check()
 	for _, id := range want[:10] {
-		if _, err := s.Withdraw(t.Context(), id, belfry.NewIDSource().New(time.Now())); err != nil {
+		if _, err := s.Withdraw(t.Context(), id, belfry.At(belfry.NewIDSource().New(time.Now()))); err != nil {
 			t.Fatal(err)
 		}
 	}

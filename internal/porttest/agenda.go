@@ -117,7 +117,7 @@ func testNextDue(t *testing.T, f *fixture) {
 	}
 	want(m.Expires)
 	m.Expires = time.Time{}
-	if err := f.Edit(context.Background(), m, f.place()); err != nil {
+	if err := f.Edit(context.Background(), m, belfry.At(f.place())); err != nil {
 		t.Fatal(err)
 	}
 	want(n.Expires)
@@ -138,7 +138,7 @@ func testExpire(t *testing.T, f *fixture) {
 	f.add(own, shared, own2, bobs, notice, late, never)
 	f.read(ann, own.ID)
 	place := f.place()
-	expired, err := f.Expire(context.Background(), start, place, 100)
+	expired, err := f.Expire(context.Background(), start, belfry.At(place), 100)
 	if err != nil || len(expired) != 5 {
 		t.Fatalf("%d have expired (%v), want 5", len(expired), err)
 	}
@@ -187,7 +187,7 @@ func testExpireSteps(t *testing.T, f *fixture) {
 	}
 	place := f.place() // all steps may have one
 	for i, want := range []int{2, 2, 1, 0} {
-		if expired, err := f.Expire(ctx, start, place, 2); err != nil || len(expired) != want {
+		if expired, err := f.Expire(ctx, start, belfry.At(place), 2); err != nil || len(expired) != want {
 			t.Errorf("step %d: %d have expired (%v), want %d", i, len(expired), err, want)
 		}
 	}
@@ -206,7 +206,7 @@ func testExpireNotices(t *testing.T, f *fixture) {
 	n := f.expiring("", "acme", start)
 	f.add(n)
 	f.mark(ann, belfry.RevisionArchived, n.ID)
-	if expired, err := f.Expire(context.Background(), start, f.place(), 1); err != nil || len(expired) != 1 || expired[0].IsRead {
+	if expired, err := f.Expire(context.Background(), start, belfry.At(f.place()), 1); err != nil || len(expired) != 1 || expired[0].IsRead {
 		t.Errorf("%+v have expired (%v), want the notice, unread", expired, err)
 	}
 	f.wantList(ann, belfry.InboxQuery{Archived: true})

@@ -233,7 +233,7 @@ func (w *hammerWorker) prune(ctx context.Context) error {
 func (w *hammerWorker) stepNotice(ctx context.Context, who belfry.Identity) error {
 	switch w.random.IntN(4) {
 	case 0:
-		_, err := w.Expire(ctx, start, w.place(), 10)
+		_, err := w.Expire(ctx, start, belfry.At(w.place()), 10)
 		return err
 	case 1:
 		return w.change(ctx, w.pick(who), true)
@@ -252,10 +252,10 @@ func (w *hammerWorker) change(ctx context.Context, m belfry.Message, notice bool
 	}
 	var err error
 	if w.random.IntN(2) == 0 {
-		_, err = w.Withdraw(ctx, m.ID, w.place())
+		_, err = w.Withdraw(ctx, m.ID, belfry.At(w.place()))
 	} else {
 		m.Title, m.Type, m.Forced = fmt.Sprint(w.random.Int()), belfry.MessageType(1+w.random.IntN(3)), w.random.IntN(2) == 0
-		err = w.Edit(ctx, m, w.place())
+		err = w.Edit(ctx, m, belfry.At(w.place()))
 	}
 	if belfry.ErrorCode(err) == belfry.ErrNotFound { // pruned
 		return nil
@@ -266,7 +266,7 @@ func (w *hammerWorker) change(ctx context.Context, m belfry.Message, notice bool
 func (w *hammerWorker) stepMark(ctx context.Context, who belfry.Identity) error {
 	mark := belfry.Mark{
 		Kind: belfry.RevisionKind(1 + w.random.IntN(4)),
-		IDs:  []belfry.ID{w.pick(who).ID, w.pick(who).ID, w.pick(annOther).ID}, Place: w.place(),
+		IDs:  []belfry.ID{w.pick(who).ID, w.pick(who).ID, w.pick(annOther).ID}, Place: belfry.At(w.place()),
 	}
 	if mark.Kind%2 == 1 && w.random.IntN(6) == 0 {
 		mark.IDs, mark.Type = nil, belfry.MessageType(w.random.IntN(4))

@@ -95,7 +95,7 @@ func fillLog(f *fixture) []belfry.ID {
 	note := func(id belfry.ID) belfry.ID { places = append(places, id); return id }
 	mark := func(kind belfry.RevisionKind, id belfry.ID) {
 		place := note(f.place())
-		if _, err := f.Mark(ctx, ann, belfry.Mark{Kind: kind, IDs: []belfry.ID{id}, Place: place}); err != nil {
+		if _, err := f.Mark(ctx, ann, belfry.Mark{Kind: kind, IDs: []belfry.ID{id}, Place: belfry.At(place)}); err != nil {
 			f.t.Fatal(err)
 		}
 	}
@@ -108,7 +108,7 @@ func fillLog(f *fixture) []belfry.ID {
 	note(a.ID)
 	note(n.ID)
 	mark(belfry.RevisionRead, m.ID)
-	if err := f.Edit(ctx, n, note(f.place())); err != nil {
+	if err := f.Edit(ctx, n, belfry.At(note(f.place()))); err != nil {
 		f.t.Fatal(err)
 	}
 	mark(belfry.RevisionArchived, n.ID)
@@ -117,7 +117,7 @@ func fillLog(f *fixture) []belfry.ID {
 	f.add(newer)
 	note(newer.ID) // the revision
 	note(newer.ID)
-	if _, err := f.Withdraw(ctx, m.ID, note(f.place())); err != nil {
+	if _, err := f.Withdraw(ctx, m.ID, belfry.At(note(f.place()))); err != nil {
 		f.t.Fatal(err)
 	}
 	return append(places[1:], note(f.announce("acme", true)))
@@ -195,7 +195,7 @@ func testLogTenancy(t *testing.T, f *fixture) {
 	message := func(to belfry.UserID, company belfry.CompanyID) {
 		m := f.message(to, company, 1)
 		f.add(m)
-		if err := f.Edit(ctx, m, f.place()); err != nil {
+		if err := f.Edit(ctx, m, belfry.At(f.place())); err != nil {
 			t.Fatal(err)
 		}
 		for _, who := range []belfry.Identity{ann, annOther, bob, carl} {
@@ -203,7 +203,7 @@ func testLogTenancy(t *testing.T, f *fixture) {
 		}
 		f.act("acme")
 		if company == "other" {
-			if _, err := f.Withdraw(ctx, m.ID, f.place()); err != nil {
+			if _, err := f.Withdraw(ctx, m.ID, belfry.At(f.place())); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -237,7 +237,7 @@ func testLogEdits(t *testing.T, f *fixture) {
 	for _, title := range []string{"first", "second"} {
 		m.Title, n.Title = title, title
 		for _, edit := range []belfry.Message{m, n} {
-			if err := f.Edit(ctx, edit, f.place()); err != nil {
+			if err := f.Edit(ctx, edit, belfry.At(f.place())); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -265,7 +265,7 @@ func testLogEdits(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	edited(2)
-	if _, err := f.Withdraw(ctx, m.ID, f.place()); err != nil {
+	if _, err := f.Withdraw(ctx, m.ID, belfry.At(f.place())); err != nil {
 		t.Fatal(err)
 	}
 	edited(0)
@@ -283,7 +283,7 @@ func testLast(t *testing.T, f *fixture) {
 	want(f.announce("other", false))
 	want(f.act("third"))
 	place := f.place()
-	if _, err := f.Mark(context.Background(), ann, belfry.Mark{Kind: belfry.RevisionRead, IDs: []belfry.ID{m}, Place: place}); err != nil {
+	if _, err := f.Mark(context.Background(), ann, belfry.Mark{Kind: belfry.RevisionRead, IDs: []belfry.ID{m}, Place: belfry.At(place)}); err != nil {
 		t.Fatal(err)
 	}
 	want(place)
@@ -306,7 +306,7 @@ func testPruneRevisions(t *testing.T, f *fixture) {
 			who, id = bob, bobs
 		}
 		kind := []belfry.RevisionKind{belfry.RevisionRead, belfry.RevisionUnread}[i/2%2]
-		if _, err := f.Mark(ctx, who, belfry.Mark{Kind: kind, IDs: []belfry.ID{id}, Place: place}); err != nil {
+		if _, err := f.Mark(ctx, who, belfry.Mark{Kind: kind, IDs: []belfry.ID{id}, Place: belfry.At(place)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -226,7 +226,7 @@ func testMarkMany(t *testing.T, f *fixture) {
 func testMarkAllKinds(t *testing.T, f *fixture) {
 	id := f.send("1", "acme", 1)
 	for _, kind := range []belfry.RevisionKind{belfry.RevisionUnread, belfry.RevisionUnarchived, belfry.RevisionWithdrawn, 0} {
-		_, err := f.Mark(context.Background(), ann, belfry.Mark{Kind: kind, Place: f.place()})
+		_, err := f.Mark(context.Background(), ann, belfry.Mark{Kind: kind, Place: belfry.At(f.place())})
 		wantCode(t, fmt.Sprint("kind ", kind), err, belfry.ErrInvalid)
 	}
 	f.wantInbox(ann, id)
@@ -240,12 +240,12 @@ func testMarkRevisions(t *testing.T, f *fixture) {
 		belfry.RevisionRead, belfry.RevisionUnread, belfry.RevisionArchived, belfry.RevisionUnarchived,
 	} {
 		place := f.place()
-		mark := belfry.Mark{Kind: kind, IDs: []belfry.ID{own, notice, shared, everybody, own}, Place: place}
+		mark := belfry.Mark{Kind: kind, IDs: []belfry.ID{own, notice, shared, everybody, own}, Place: belfry.At(place)}
 		for range 2 { // the second changes nothing, and keeps nothing
 			if _, err := f.Mark(context.Background(), ann, mark); err != nil {
 				t.Fatal(err)
 			}
-			mark.Place = f.place()
+			mark.Place = belfry.At(f.place())
 		}
 		forOwn := belfry.Revision{Place: place, Kind: kind, Company: "acme", IDs: []belfry.ID{own, notice}}
 		forShared := belfry.Revision{Place: place, Kind: kind, IDs: []belfry.ID{shared, everybody}}

@@ -164,11 +164,11 @@ func testVersion(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	grown("preferences")
-	if err := f.Edit(ctx, belfry.Message{ID: id, Type: 2, Date: start}, f.place()); err != nil {
+	if err := f.Edit(ctx, belfry.Message{ID: id, Type: 2, Date: start}, belfry.At(f.place())); err != nil {
 		t.Fatal(err)
 	}
 	grown("an edit")
-	if _, err := f.Withdraw(ctx, id, f.place()); err != nil {
+	if _, err := f.Withdraw(ctx, id, belfry.At(f.place())); err != nil {
 		t.Fatal(err)
 	}
 	grown("a withdrawal")
@@ -176,7 +176,7 @@ func testVersion(t *testing.T, f *fixture) {
 	expiring.Expires = start
 	f.add(expiring)
 	grown("one that expires")
-	if _, err := f.Expire(ctx, start, f.place(), 1); err != nil {
+	if _, err := f.Expire(ctx, start, belfry.At(f.place()), 1); err != nil {
 		t.Fatal(err)
 	}
 	grown("expiry")
@@ -220,7 +220,7 @@ func testEdit(t *testing.T, f *fixture) {
 		edit := f.fullMessage("10", "other")
 		edit.ID, edit.Later, edit.IsRead = m.ID, false, false
 		place := f.place()
-		if err := f.Edit(ctx, edit, place); err != nil {
+		if err := f.Edit(ctx, edit, belfry.At(place)); err != nil {
 			t.Fatal(err)
 		}
 		want := edit
@@ -251,7 +251,7 @@ func testEdit(t *testing.T, f *fixture) {
 			t.Errorf("bob is told of %+v", entries)
 		}
 	}
-	wantCode(t, "an unknown id", f.Edit(ctx, belfry.Message{ID: f.place(), Type: 1}, f.place()), belfry.ErrNotFound)
+	wantCode(t, "an unknown id", f.Edit(ctx, belfry.Message{ID: f.place(), Type: 1}, belfry.At(f.place())), belfry.ErrNotFound)
 }
 
 func testEditType(t *testing.T, f *fixture) {
@@ -260,13 +260,13 @@ func testEditType(t *testing.T, f *fixture) {
 	f.add(m, n)
 	for _, edit := range []belfry.Message{m, n} {
 		edit.Type, edit.Expires = 3, start
-		if err := f.Edit(context.Background(), edit, f.place()); err != nil {
+		if err := f.Edit(context.Background(), edit, belfry.At(f.place())); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wantCounts(t, f.counts(ann), 2, 2, byType{3: 2})
 	f.wantWaiting(ann, 10, m.ID, n.ID)
-	if expired, err := f.Expire(context.Background(), start, f.place(), 10); err != nil || len(expired) != 2 {
+	if expired, err := f.Expire(context.Background(), start, belfry.At(f.place()), 10); err != nil || len(expired) != 2 {
 		t.Errorf("%d expire (%v), want 2", len(expired), err)
 	}
 	wantCounts(t, f.counts(ann), 0, 0, byType{})
@@ -282,7 +282,7 @@ func testWithdraw(t *testing.T, f *fixture) {
 	f.read(ann, n.ID)
 	for _, want := range []belfry.Message{m, n} {
 		place := f.place()
-		got, err := f.Withdraw(ctx, want.ID, place)
+		got, err := f.Withdraw(ctx, want.ID, belfry.At(place))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,9 +298,9 @@ func testWithdraw(t *testing.T, f *fixture) {
 		if entries, _ := f.since(bob, prev(place), 10); (len(entries) == 1) != want.IsNotice() {
 			t.Errorf("bob is told of %+v", entries)
 		}
-		_, err = f.Withdraw(ctx, want.ID, f.place())
+		_, err = f.Withdraw(ctx, want.ID, belfry.At(f.place()))
 		wantCode(t, "withdrawing twice", err, belfry.ErrNotFound)
-		wantCode(t, "editing it", f.Edit(ctx, want, f.place()), belfry.ErrNotFound)
+		wantCode(t, "editing it", f.Edit(ctx, want, belfry.At(f.place())), belfry.ErrNotFound)
 	}
 	f.wantInbox(ann, stays)
 	f.wantInbox(bob)

@@ -138,7 +138,7 @@ func (f *fixture) markAll(who belfry.Identity, kind belfry.RevisionKind, typ bel
 
 func (f *fixture) markWith(who belfry.Identity, mark belfry.Mark) belfry.Marked {
 	f.t.Helper()
-	mark.Place = f.place()
+	mark.Place = belfry.At(f.place())
 	marked, err := f.Mark(context.Background(), who, mark)
 	if err != nil {
 		f.t.Fatalf("Mark: %v", err)

@@ -65,7 +65,7 @@ func testEmpty(t *testing.T, f *fixture) {
 	if due, err := f.Due(ctx, start, 10); err != nil || len(due) != 0 {
 		t.Errorf("Due is %v, %v", due, err)
 	}
-	if expired, err := f.Expire(ctx, start, f.place(), 10); err != nil || len(expired) != 0 {
+	if expired, err := f.Expire(ctx, start, belfry.At(f.place()), 10); err != nil || len(expired) != 0 {
 		t.Errorf("Expire returns %v, %v", expired, err)
 	}
 	if n, err := f.PruneRevisions(ctx, f.place(), 10); err != nil || n != 0 {
@@ -119,14 +119,14 @@ func testEndedContext(t *testing.T, f *fixture) {
 	for name, do := range map[string]func() error{
 		"Add": func() error { _, err := f.Add(ctx, belfry.Entries{Messages: []belfry.Message{m}}); return err },
 		"Mark": func() error {
-			_, err := f.Mark(ctx, ann, belfry.Mark{Kind: belfry.RevisionRead, Place: f.place()})
+			_, err := f.Mark(ctx, ann, belfry.Mark{Kind: belfry.RevisionRead, Place: belfry.At(f.place())})
 			return err
 		},
 		"MarkSeen":        func() error { _, err := f.MarkSeen(ctx, ann, id); return err },
 		"MarkDelivered":   func() error { return f.MarkDelivered(ctx, "1", []belfry.ID{id}) },
 		"MarkHeard":       func() error { return f.MarkHeard(ctx, ann, id) },
-		"Edit":            func() error { return f.Edit(ctx, belfry.Message{ID: id, Type: 2, Date: start}, f.place()) },
-		"Withdraw":        func() error { _, err := f.Withdraw(ctx, id, f.place()); return err },
+		"Edit":            func() error { return f.Edit(ctx, belfry.Message{ID: id, Type: 2, Date: start}, belfry.At(f.place())) },
+		"Withdraw":        func() error { _, err := f.Withdraw(ctx, id, belfry.At(f.place())); return err },
 		"Counts":          func() error { _, err := f.Counts(ctx, ann); return err },
 		"Inbox":           func() error { _, err := f.Inbox(ctx, ann, belfry.InboxQuery{Limit: 1}); return err },
 		"Message":         func() error { _, err := f.Message(ctx, id); return err },
