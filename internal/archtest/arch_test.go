@@ -51,6 +51,7 @@ var rules = []rule{
 	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
 	{packages: "internal/handover"},
 	{packages: "internal/mongotest"},
+	{packages: "internal/redistest"},
 	{packages: "internal/pagetest"},
 	{packages: "internal/archtest"},
 }

@@ -1,0 +1,206 @@
+// Package redistest gives tests a Redis server: the one that the environment names, or the system's
+// redis-server, which it starts on a free port of the loopback, without persistence.
+package redistest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Variable names another server for the tests, as a redis:// URL.
+const Variable = "BELFRY_TEST_REDIS"
+
+// patience is how long a server may take to start, and a cluster to agree.
+const patience = 20 * time.Second
+
+// A Server is there until Stop. Its methods are for one goroutine at a time.
+type Server struct {
+	URL string
+
+	dir   string
+	port  int
+	flags []string
+	run   *run // nil while it is not running, or where the environment has named the server
+}
+
+// A run is a server process and the shell that watches it.
+type run struct {
+	shell *exec.Cmd
+	alive io.Closer
+	pid   int
+}
+
+// Start finds or starts a server, and says on log which. The server that the environment
+// names may hold anything: the tests use prefixes of their own.
+func Start(log io.Writer) (*Server, error) {
+	if url := os.Getenv(Variable); url != "" {
+		fmt.Fprintf(log, "redistest: the server is the one that %s names\n", Variable)
+		return &Server{URL: url}, nil
+	}
+	return Launch()
+}
+
+// Launch starts a server of the test's own, whatever the environment names: one that it may
+// pause and kill.
+func Launch(flags ...string) (*Server, error) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return nil, fmt.Errorf("there is no redis-server; run: apt-get install redis-server, or name a server by %s: %w", Variable, err)
+	}
+	dir, err := os.MkdirTemp("", "belfry-redis-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{dir: dir, flags: flags}
+	for range 5 { // another process may take the port meanwhile
+		if s.port, err = freePort(); err == nil {
+			if err = s.Restart(); err == nil {
+				s.URL = "redis://" + s.Addr()
+				return s, nil
+			}
+		}
+	}
+	return nil, errors.Join(err, os.RemoveAll(dir))
+}
+
+// Addr is the host and the port of a server that was launched.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// freePort returns a port that is free together with the one 10,000 above it, where a
+// cluster's nodes talk to each other. Both are below the ports that the system gives to clients.
+func freePort() (int, error) {
+	var err error
+	for range 50 {
+		port := 10_000 + rand.IntN(12_000)
+		if err = free(port); err == nil {
+			if err = free(port + 10_000); err == nil {
+				return port, nil
+			}
+		}
+	}
+	return 0, err
+}
+
+func free(port int) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// watch runs the server until the standard input ends, which it does also where the test is killed.
+// The shell has not waited for the server by then, so the number is still the server's.
+const watch = `"$@" >"$LOG" 2>&1 & echo $!; read -r _; kill -9 $! 2>/dev/null; wait`
+
+// Restart starts the server, which must not be running, empty and at its port.
+func (s *Server) Restart() error {
+	args := append([]string{"-c", watch, "sh", "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port),
+		"--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.flags...)
+	shell := exec.Command("sh", args...)
+	shell.Env = append(os.Environ(), "LOG="+filepath.Join(s.dir, "log"))
+	alive, err := shell.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := shell.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := shell.Start(); err != nil {
+		return err
+	}
+	s.run = &run{shell: shell, alive: alive}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil {
+		s.run.pid, err = strconv.Atoi(strings.TrimSpace(line))
+	}
+	if err == nil {
+		err = eventually(func() error {
+			_, err := command(s.Addr(), "PING")
+			return err
+		})
+	}
+	if err != nil {
+		said, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		return errors.Join(fmt.Errorf("redis-server has not started: %w\n%s", err, said), s.Kill())
+	}
+	return nil
+}
+
+// Kill ends the server without warning, as a power failure does. It is gone when Kill returns.
+func (s *Server) Kill() error {
+	if s.run == nil {
+		return nil
+	}
+	r := s.run
+	s.run = nil
+	return errors.Join(r.alive.Close(), r.shell.Wait())
+}
+
+// Pause stops the server's process, which then accepts connections and answers nothing, until Resume or Kill.
+func (s *Server) Pause() error { return syscall.Kill(s.run.pid, syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume() error { return syscall.Kill(s.run.pid, syscall.SIGCONT) }
+
+// Stop ends what was started, and deletes its files.
+func (s *Server) Stop() error {
+	if s.dir == "" {
+		return nil
+	}
+	return errors.Join(s.Kill(), os.RemoveAll(s.dir))
+}
+
+// eventually asks until there is no error.
+func eventually(ask func() error) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := ask()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// command sends one command and returns the answer, which is one value.
+func command(addr, line string) (string, error) {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(c, line+"\r\n"); err != nil {
+		return "", err
+	}
+	r := bufio.NewReader(c)
+	answer, err := r.ReadString('\n')
+	answer = strings.TrimSpace(answer)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.HasPrefix(answer, "-"):
+		return "", errors.New(answer[1:])
+	case strings.HasPrefix(answer, "$"):
+		n, err := strconv.Atoi(answer[1:])
+		if err != nil {
+			return "", err
+		}
+		body := make([]byte, max(n, 0))
+		_, err = io.ReadFull(r, body)
+		return string(body), err
+	}
+	return answer, nil
+}
