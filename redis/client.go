@@ -1,0 +1,159 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// DefaultPrefix is the prefix of keys and channels where [Options] name none.
+const DefaultPrefix = "belfry"
+
+const (
+	// dialTimeout bounds one attempt to connect.
+	dialTimeout = 3 * time.Second
+	// silence is after how long without an answer a connection is given up. A call gives up earlier.
+	silence = 3 * time.Second
+	// flushDelay lets commands of other goroutines join a write: twice the operations per second.
+	flushDelay = 20 * time.Microsecond
+	// topologyEvery is how often Sentinel is asked which server is the master, in case its
+	// message was missed.
+	topologyEvery = 5 * time.Second
+	// bufferBytes is per connection and direction; the driver's own choice is 512 KiB.
+	bufferBytes = 64 << 10
+)
+
+// Options alters a [Client]. URL is needed.
+type Options struct {
+	// URL names the servers: redis://user:password@host:6379/0, or rediss:// for TLS. Several
+	// addresses, separated by commas, are nodes of a cluster; one is enough to find the others. With
+	// ?master=name they are sentinels, with ?sentinel_username and ?sentinel_password where they ask
+	// for those. It may hold passwords, and is in no error and no log.
+	URL string
+	// Prefix begins all keys and channels, so that installations can share a server; "" means
+	// [DefaultPrefix]. It is of letters, digits, '-', '_' and '.'.
+	Prefix string
+	Logger *slog.Logger // nil means slog.Default()
+}
+
+// A Client is a connection to Redis. It is safe for concurrent use.
+type Client struct {
+	r      rueidis.Client
+	prefix string
+	log    *slog.Logger
+}
+
+var goodPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Open connects to Redis, which has to answer. It comes back by itself when it is lost later. Close ends it.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	config, err := parseURL(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	c := &Client{prefix: o.Prefix, log: o.Logger}
+	if c.prefix == "" {
+		c.prefix = DefaultPrefix
+	}
+	if !goodPrefix.MatchString(c.prefix) {
+		return nil, fmt.Errorf("redis: the prefix %q has other characters than letters, digits, '-', '_' and '.', or more than 64", c.prefix)
+	}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		config.Dialer.Timeout = min(config.Dialer.Timeout, time.Until(deadline))
+	}
+	if c.r, err = rueidis.NewClient(config); err != nil {
+		return nil, fmt.Errorf("redis: connecting to %s: %w", strings.Join(config.InitAddress, ", "), err)
+	}
+	if err := c.r.Do(ctx, c.r.B().Ping().Build()).Error(); err != nil {
+		c.r.Close()
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return c, nil
+}
+
+// Close ends the connections. What uses the client is closed before.
+func (c *Client) Close() { c.r.Close() }
+
+// clustered says whether keys in different slots are out of reach of one script.
+func (c *Client) clustered() bool { return c.r.Mode() == rueidis.ClientModeCluster }
+
+// errURL names no part of the URL: which part is the password is unclear in one that cannot be read.
+var errURL = errors.New("the URL is not like redis://user:password@host:6379/0 or rediss://…; " +
+	"characters such as / ? # @ in a password are written as %2F %3F %23 %40")
+
+var errParameter = errors.New("the URL has a parameter, or a password with a '?' in it, that is not known; " +
+	"there are master, sentinel_username, sentinel_password, skip_verify and client_name")
+
+// parseURL reads the URL. The driver's parser knows neither several addresses nor our names.
+func parseURL(s string) (rueidis.ClientOption, error) {
+	var none rueidis.ClientOption
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok || scheme != "redis" && scheme != "rediss" {
+		return none, errURL
+	}
+	authority, tail := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, tail = rest[:i], rest[i:]
+	}
+	user, hosts := "", authority
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		user, hosts = authority[:i+1], authority[i+1:]
+	}
+	all := strings.Split(hosts, ",")
+	u, err := url.Parse(scheme + "://" + user + all[0] + tail)
+	if err != nil || u.Fragment != "" {
+		return none, errURL
+	}
+	q := u.Query()
+	master, sentinel := q.Get("master"), url.UserPassword(q.Get("sentinel_username"), q.Get("sentinel_password"))
+	for _, name := range []string{"master", "sentinel_username", "sentinel_password"} {
+		q.Del(name)
+	}
+	for name := range q {
+		if name != "skip_verify" && name != "client_name" {
+			return none, errParameter
+		}
+	}
+	u.RawQuery = q.Encode()
+	config, err := rueidis.ParseURL(u.String())
+	if err != nil {
+		return none, errURL
+	}
+	for _, host := range all[1:] {
+		other, err := rueidis.ParseURL("redis://" + host)
+		if err != nil || host == "" {
+			return none, errURL
+		}
+		config.InitAddress = append(config.InitAddress, other.InitAddress...)
+	}
+	if config.TLSConfig != nil {
+		config.TLSConfig.ServerName = "" // that of each address
+	}
+	if master != "" {
+		config.Sentinel.MasterSet = master
+		config.Sentinel.TLSConfig = config.TLSConfig
+		config.Sentinel.Username = sentinel.Username()
+		config.Sentinel.Password, _ = sentinel.Password()
+		config.Sentinel.TopologyRefreshInterval = topologyEvery
+		config.Sentinel.Dialer.Timeout = dialTimeout
+	}
+	config.Dialer.Timeout = dialTimeout
+	config.ConnWriteTimeout = silence
+	config.MaxFlushDelay = flushDelay
+	config.DisableCache = true
+	config.ReadBufferEachConn, config.WriteBufferEachConn = bufferBytes, bufferBytes
+	return config, nil
+}

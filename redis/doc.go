@@ -1,0 +1,23 @@
+// Package redis is what the nodes of belfry share through Redis 6.2 or later: a single server, one that
+// Sentinel watches, or a cluster. It holds nothing that cannot be lost: every node knows what it has
+// put there, and puts it there again.
+//
+// # Presence
+//
+// Each node counts its own pages in memory, as [belfry.MemoryPresence] does, and keeps Redis like its
+// memory: what it sends are states ("user 7 has 2 pages here"), never steps, so that sending them again is
+// harmless. All keys of a company are in one slot:
+//
+//	{prefix:company}:users        HASH   user -> number of nodes that have the user; online users are its length
+//	{prefix:company}:leases       ZSET   node -> when its lease ends, in milliseconds of Redis's clock
+//	{prefix:company}:pages        HASH   node -> its pages
+//	{prefix:company}:node:<node>  HASH   user -> the user's pages on that node; 0 within the grace period
+//	{prefix@user}:pages           HASH   node -> the user's pages there, as JSON; expires unless refreshed
+//	{prefix}:nodes                ZSET   node -> when its lease ends
+//	{prefix}:companies:<node>     SET    the companies of that node, for who reaps it
+//	prefix:online                 channel: a company's number has changed
+//
+// A node that is killed renews no lease: the others take its users out, at most 500 in a step. A node that was
+// only slow finds out with its next beat that its users are gone, and registers them again. A lease is for
+// counting alone: nothing else is decided by who holds one.
+package redis

@@ -1,0 +1,18 @@
+-- Renews the lease of a node, and lists the nodes.
+--
+-- KEYS  nodes
+-- ARGV  node, lease in ms; 0 only lists
+-- Returns {1 if the node was not listed before, node, ms until its lease ends, node, …}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local new = 0
+if tonumber(ARGV[2]) > 0 then
+  new = redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+end
+local answer = {new}
+local all = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #all, 2 do
+  answer[#answer + 1] = all[i]
+  answer[#answer + 1] = tostring(math.floor(tonumber(all[i + 1]) - now))
+end
+return answer
