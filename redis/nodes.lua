@@ -2,12 +2,16 @@
 --
 -- KEYS  nodes
 -- ARGV  node, lease in ms; 0 only lists
--- Returns {1 if the node was not listed before, node, ms until its lease ends, node, …}
+-- Returns {1 if the node was not listed before, or its lease had ended, node, ms until its lease ends, node, …}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local new = 0
 if tonumber(ARGV[2]) > 0 then
-  new = redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+  local lease = redis.call('ZSCORE', KEYS[1], ARGV[1])
+  if not lease or tonumber(lease) <= now then
+    new = 1
+  end
+  redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 end
 local answer = {new}
 local all = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
