@@ -1,0 +1,197 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"belfry"
+	"belfry/internal/porttest"
+	"belfry/internal/redistest"
+	"belfry/redis"
+)
+
+// onBoth runs a test on the server and on the cluster.
+func onBoth(t *testing.T, test func(t *testing.T, url string)) {
+	t.Run("server", func(t *testing.T) { test(t, server.URL) })
+	t.Run("cluster", func(t *testing.T) { test(t, cluster.URL) })
+}
+
+func TestPresenceKeepsTheContract(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		porttest.TestPresence(t, func(t *testing.T) belfry.Presence {
+			return open(t, url, newPrefix(), func(o *redis.PresenceOptions) { o.Grace, o.Lease = time.Hour, time.Minute })
+		})
+	})
+}
+
+func TestNodesCountTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		prefix := newPrefix()
+		a, b, c := open(t, url, prefix), open(t, url, prefix), open(t, url, prefix)
+		a.join("ann", "acme", "1")
+		b.join("ann", "acme", "2")
+		if got, want := b.join("bob", "acme", "3"), (belfry.OnlineCount{Users: 2, Pages: 3}); got != want {
+			t.Errorf("bob joined: %+v, want %+v", got, want)
+		}
+		b.join("ann", "other", "4")
+		wantOnline(t, "acme", 2, 3, a, b, c)
+		wantOnline(t, "other", 1, 1, a, b, c)
+		wantSaid(t, "acme", 2, a, b)
+		wantPages(t, "ann", 3, a, b, c)
+		for i, n := range []*node{a, b, c} {
+			if present, err := n.Present(context.Background(), "acme"); err != nil || len(present) != 2 {
+				t.Errorf("node %d: present are %v (%v), want 2", i, present, err)
+			}
+			if present, err := n.Present(context.Background(), ""); err != nil || len(present) != 3 {
+				t.Errorf("node %d: present in all companies are %v (%v), want 3", i, present, err)
+			}
+		}
+		b.leave("ann", "acme", "2")
+		wantOnline(t, "acme", 2, 2, a, b, c)
+		b.leave("bob", "acme", "3")
+		wantOnline(t, "acme", 1, 1, a, b, c)
+		wantSaid(t, "acme", 1, a)
+		wantPages(t, "ann", 2, a, b, c)
+		b.join("bob", "acme", "5")
+		wantSaid(t, "acme", 2, a, b)
+		b.Close()
+		wantOnline(t, "acme", 1, 1, a, c)
+		wantOnline(t, "other", 0, 0, a, c)
+		wantSaid(t, "acme", 1, a)
+		wantPages(t, "ann", 1, a, c)
+	})
+}
+
+func TestUsersOfANodeThatVanishesGoOffline(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		prefix := newPrefix()
+		a, b := open(t, url, prefix), open(t, url, prefix)
+		a.join("ann", "acme", "1")
+		for i := range 1200 { // three steps of reaping
+			b.Presence.Join(context.Background(), who(fmt.Sprint(i), "acme"), fmt.Sprint("p", i))
+		}
+		b.join("ann", "acme", "2")
+		b.join("bob", "alone", "3")
+		wantSaid(t, "acme", 1201, a)
+		b.Vanish()
+		wantSaid(t, "acme", 1, a)
+		wantOnline(t, "acme", 1, 1, a)
+		wantOnline(t, "alone", 0, 0, a)
+		wantPages(t, "ann", 1, a)
+		wantPages(t, "7", 0, a)
+	})
+}
+
+func TestANodeThatWasPausedPastItsLeaseComesBack(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		prefix := newPrefix()
+		a, b := open(t, url, prefix), open(t, url, prefix)
+		a.join("ann", "acme", "1")
+		b.join("bob", "acme", "2")
+		wantSaid(t, "acme", 2, a)
+		thaw := b.Freeze()
+		wantSaid(t, "acme", 1, a)
+		wantPages(t, "bob", 0, a)
+		thaw()
+		wantSaid(t, "acme", 2, a, b)
+		wantOnline(t, "acme", 2, 2, a, b)
+		wantPages(t, "bob", 1, a, b)
+	})
+}
+
+func TestLosingRedisFailsNoLoginAndAllRegisterAgain(t *testing.T) {
+	own, err := redistest.Launch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	quick := func(o *redis.PresenceOptions) { o.Patience = 200 * time.Millisecond }
+	a, b := open(t, own.URL, "x", quick), open(t, own.URL, "x", quick)
+	for _, stop := range []struct {
+		name    string
+		away    func() error
+		back    func() error
+		company belfry.CompanyID
+	}{
+		{"killed", own.Kill, own.Restart, "acme"},
+		{"paused", own.Pause, own.Resume, "other"},
+	} {
+		t.Run(stop.name, func(t *testing.T) {
+			id := string(stop.company)
+			a.join("ann", id, "1"+id)
+			b.join("bob", id, "2"+id)
+			b.join("cleo", id, "3"+id)
+			wantSaid(t, stop.company, 3, a, b)
+			if err := stop.away(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			for i := range 20 {
+				a.join("dora", id, fmt.Sprint(i, id))
+			}
+			a.leave("ann", id, "1"+id)
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("20 logins took %v without Redis", took)
+			}
+			wantOnline(t, stop.company, 1, 20, a) // dora; what the node itself knows
+			if err := stop.back(); err != nil {
+				t.Fatal(err)
+			}
+			wantOnline(t, stop.company, 3, 22, a, b)
+			wantSaid(t, stop.company, 3, a, b)
+			wantPages(t, "bob", map[string]int{"killed": 1, "paused": 2}[stop.name], a, b)
+		})
+	}
+}
+
+func TestCountsAreExactAfterChurnAndAKill(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		prefix := newPrefix()
+		nodes := []*node{open(t, url, prefix), open(t, url, prefix), open(t, url, prefix)}
+		const companies, users, rounds = 5, 30, 600
+		type page struct{ user, company, id string }
+		left := make([]map[page]bool, len(nodes))
+		var work sync.WaitGroup
+		for i, n := range nodes {
+			left[i] = make(map[page]bool)
+			work.Go(func() {
+				random := rand.New(rand.NewPCG(1, uint64(i)))
+				for round := range rounds {
+					if i == 2 && round == rounds/2 {
+						n.Vanish()
+						clear(left[i])
+						return
+					}
+					p := page{fmt.Sprint(random.IntN(users)), fmt.Sprint("c", random.IntN(companies)), fmt.Sprint(i, "-", round)}
+					n.Presence.Join(context.Background(), who(p.user, p.company), p.id)
+					left[i][p] = true
+					for old := range left[i] {
+						if len(left[i]) > 20 || random.IntN(3) == 0 {
+							n.Presence.Leave(context.Background(), who(old.user, old.company), old.id)
+							delete(left[i], old)
+						}
+						break
+					}
+				}
+			})
+		}
+		work.Wait()
+		for c := range companies {
+			id := fmt.Sprint("c", c)
+			online, pages := make(map[string]bool), 0
+			for i := range left {
+				for p := range left[i] {
+					if p.company == id {
+						online[p.user] = true
+						pages++
+					}
+				}
+			}
+			wantOnline(t, belfry.CompanyID(id), len(online), pages, nodes[0], nodes[1])
+		}
+	})
+}
