@@ -105,7 +105,7 @@ type queues struct {
 	stale     queue[*company] // to be announced
 }
 
-var errOut = errors.New("Redis did not answer others just before")
+var errOut = errors.New("others have just asked Redis in vain")
 
 // trouble is what has not arrived in Redis.
 type trouble struct {

@@ -29,6 +29,10 @@ func TestForbiddenArrowsAreFound(t *testing.T) {
 		{"sqlite", "belfryx", true}, // not a package of the module
 		{"sqlite", "belfry/sqlitex", false},
 		{"mongo", "belfry/sqlite", false},
+		{"redis", "belfry", true},
+		{"redis", "github.com/redis/rueidis", true},
+		{"redis", "belfry/mongo", false},
+		{".", "belfry/redis", false},
 		{"server", "belfry/auth", true},
 		{"server", "belfry/sqlite", false},
 		{"server", "belfry/cmd/belfry", false},
