@@ -315,31 +315,34 @@ func (p *Presence) hint(id belfry.CompanyID) {
 // signOff takes all of this node out of Redis. Where that fails, the others do it when the lease has ended.
 func (p *Presence) signOff() {
 	p.mu.Lock()
-	var ids []belfry.CompanyID
 	var users []belfry.UserID
-	for id := range p.companies {
-		ids = append(ids, id)
-	}
 	for _, some := range p.users {
 		for id := range some {
 			users = append(users, id)
 		}
 	}
 	p.mu.Unlock()
-	err := p.signOffFrom(ids, users)
-	if err != nil {
+	if err := p.signOffWith(users); err != nil {
 		p.log.Warn("the node's pages are still in Redis; other nodes take them out when its lease has ended", "err", err)
 	}
 }
 
-func (p *Presence) signOffFrom(ids []belfry.CompanyID, users []belfry.UserID) error {
+func (p *Presence) signOffWith(users []belfry.UserID) error {
+	results, err := p.do(p.command("SMEMBERS", p.listKey(p.node))) // of some of them the last page may have left since Close began
+	if err != nil {
+		return err
+	}
+	ids, err := results[0].AsStrSlice()
+	if err != nil {
+		return err
+	}
 	for _, id := range ids {
-		_, changed, err := p.reap(id, p.node, true)
+		_, changed, err := p.reap(belfry.CompanyID(id), p.node, true)
 		if err != nil {
 			return err
 		}
 		if changed {
-			p.publish(id)
+			p.publish(belfry.CompanyID(id))
 		}
 	}
 	for len(users) > 0 {
@@ -353,6 +356,21 @@ func (p *Presence) signOffFrom(ids []belfry.CompanyID, users []belfry.UserID) er
 		}
 		users = users[n:]
 	}
-	_, err := p.do(p.command("DEL", p.listKey(p.node)), p.command("ZREM", p.nodesKey(), p.node))
+	_, err = p.do(p.command("DEL", p.listKey(p.node)), p.command("ZREM", p.nodesKey(), p.node))
 	return err
+}
+
+// forgetOthers leaves a closed presence with what this node counts by itself, and ends the grace periods.
+func (p *Presence) forgetOthers() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.companies {
+		c.known = false
+	}
+	for e := p.away.Front(); e != nil; e = p.away.Front() {
+		a := p.away.Remove(e).(*awayUser)
+		if c := p.companies[a.who.Company]; c != nil {
+			p.remove(a.who.User, c)
+		}
+	}
 }

@@ -292,6 +292,7 @@ func (p *Presence) Close() {
 		if !out {
 			p.signOff()
 		}
+		p.forgetOthers()
 	}
 }
 

@@ -126,6 +126,13 @@ func TestLosingRedisFailsNoLoginAndAllRegisterAgain(t *testing.T) {
 			b.join("bob", id, "2"+id)
 			b.join("cleo", id, "3"+id)
 			wantSaid(t, stop.company, 3, a, b)
+			eventually(t, func() string { // nothing is left of the loss before
+				if lost, back := a.log.count("does not answer"), a.log.count("answers again"); lost != back {
+					return fmt.Sprintf("%d losses of Redis were logged, and %d times that it is back", lost, back)
+				}
+				return ""
+			})
+			warned := a.log.count("does not answer")
 			if err := stop.away(); err != nil {
 				t.Fatal(err)
 			}
@@ -138,6 +145,9 @@ func TestLosingRedisFailsNoLoginAndAllRegisterAgain(t *testing.T) {
 				t.Errorf("20 logins took %v without Redis", took)
 			}
 			wantOnline(t, stop.company, 1, 20, a) // dora; what the node itself knows
+			if n := a.log.count("does not answer") - warned; n != 1 {
+				t.Errorf("the loss of Redis was logged %d times", n)
+			}
 			if err := stop.back(); err != nil {
 				t.Fatal(err)
 			}
@@ -193,5 +203,50 @@ func TestCountsAreExactAfterChurnAndAKill(t *testing.T) {
 			}
 			wantOnline(t, belfry.CompanyID(id), len(online), pages, nodes[0], nodes[1])
 		}
+	})
+}
+
+func TestCountingGoesOnAfterClose(t *testing.T) {
+	prefix := newPrefix()
+	a := open(t, server.URL, prefix, func(o *redis.PresenceOptions) { o.Grace = time.Hour })
+	b := open(t, server.URL, prefix)
+	b.join("bob", "acme", "1")
+	a.join("ann", "acme", "2")
+	a.join("cleo", "acme", "3")
+	a.leave("cleo", "acme", "3")
+	wantOnline(t, "acme", 3, 2, a, b)
+	a.Close()
+	a.Close()
+	wantOnline(t, "acme", 1, 1, a, b)
+	if got, want := a.join("dora", "acme", "4"), (belfry.OnlineCount{Users: 2, Pages: 2}); got != want {
+		t.Errorf("dora joined: %+v, want %+v", got, want)
+	}
+	a.leave("ann", "acme", "2")
+	wantOnline(t, "acme", 1, 1, a, b)
+}
+
+func TestOtherNodesHearOfAChangeBeforeTheirBeat(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		prefix := newPrefix()
+		long := func(o *redis.PresenceOptions) { o.Lease = 10 * time.Minute }
+		a, b := open(t, url, prefix, long), open(t, url, prefix, long)
+		a.join("ann", "acme", "1")
+		for i := range 5 { // the first may come before they listen
+			b.join(fmt.Sprint(i), "acme", fmt.Sprint("p", i))
+			wantSaid(t, "acme", i+2, b)
+		}
+		eventually(t, func() string {
+			b.join("last", "acme", "q")
+			b.leave("last", "acme", "q")
+			if a.log.count("does not answer") > 0 {
+				return "Redis does not answer"
+			}
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.said["acme"] < 6 {
+				return fmt.Sprintf("a has announced %d, want 6 or more", a.said["acme"])
+			}
+			return ""
+		})
 	})
 }

@@ -3,9 +3,9 @@ package redis_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,6 +60,33 @@ type node struct {
 	mu sync.Mutex
 	// said is by company.
 	said map[belfry.CompanyID]int
+	log  *logged
+}
+
+// logged is what a node has logged.
+type logged struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *logged) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, string(line))
+	return len(line), nil
+}
+
+// count returns how many lines hold the text.
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, line := range l.all {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
 }
 
 // lease is short, and long enough for a machine on which others work.
@@ -67,11 +94,12 @@ const lease = 900 * time.Millisecond
 
 func open(t *testing.T, url, prefix string, change ...func(*redis.PresenceOptions)) *node {
 	t.Helper()
-	c, err := redis.Open(context.Background(), redis.Options{URL: url, Prefix: prefix, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	log := &logged{}
+	c, err := redis.Open(context.Background(), redis.Options{URL: url, Prefix: prefix, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, said: make(map[belfry.CompanyID]int)}
+	n := &node{t: t, log: log, said: make(map[belfry.CompanyID]int)}
 	o := redis.PresenceOptions{Lease: lease, PresenceOptions: belfry.PresenceOptions{Grace: -1, Coalesce: 20 * time.Millisecond,
 		Changed: func(id belfry.CompanyID, users int) {
 			n.mu.Lock()

@@ -163,9 +163,6 @@ func (p *Presence) send(id belfry.CompanyID, b batch) (state, error) {
 			return s, err
 		}
 		s.users, s.pages, s.changed, s.differs = n[0], n[1], s.changed || n[2] == 1, n[3] == 1
-		if b.members == 0 && last && !s.differs {
-			b.pages = 0 // the script has removed it
-		}
 		if s.expired, err = answer[4].ToString(); err != nil {
 			return s, err
 		}
