@@ -85,3 +85,33 @@ func TestAUserWhoMovesToAnotherNodeWithinTheGracePeriodStays(t *testing.T) {
 		wantSaid(t, "acme", 1, a)
 	})
 }
+
+func TestKeysThatAreLostComeBack(t *testing.T) {
+	own, err := redistest.Launch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
+	a.join("ann", "acme", "1")
+	b.join("bob", "acme", "2")
+	b.join("cleo", "acme", "3")
+	wantOnline(t, "acme", 3, 3, a, b)
+	reader, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{own.Addr()}, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for _, pattern := range []string{"{x:acme}*", "{x@*"} { // a company's slot, and those of users
+		keys, err := reader.Do(context.Background(), reader.B().Keys().Pattern(pattern).Build()).AsStrSlice()
+		if err != nil || len(keys) == 0 {
+			t.Fatalf("%s: keys %q (%v)", pattern, keys, err)
+		}
+		if err := reader.Do(context.Background(), reader.B().Del().Key(keys...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
+		wantOnline(t, "acme", 3, 3, a, b)
+		wantPages(t, "bob", 1, a, b)
+		wantPages(t, "ann", 1, a, b)
+	}
+}
