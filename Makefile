@@ -38,6 +38,7 @@ lint:
 	cd internal/ferretdb && go vet .
 
 test-go:
+	scripts/need redis-server
 	go test -race -timeout 9m ./...
 
 $(PEERS): bench/socketio/package-lock.json
