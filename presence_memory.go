@@ -163,7 +163,7 @@ func (p *MemoryPresence) Join(_ context.Context, who Identity, pageID string) (O
 		p.mu.Unlock()
 		u.away = nil
 	}
-	if p.open(who.User, OpenPage{pageID, who.Company}) {
+	if p.open(who.User, OpenPage{pageID, who.Company, true}) {
 		u.pages++
 		c.pages++
 	}
@@ -185,7 +185,7 @@ func (p *MemoryPresence) Leave(_ context.Context, who Identity, pageID string) e
 	if u == nil {
 		return nil
 	}
-	if !p.close(who.User, OpenPage{pageID, who.Company}) {
+	if !p.close(who.User, OpenPage{pageID, who.Company, true}) {
 		return nil
 	}
 	u.pages--

@@ -1,16 +1,20 @@
 package redis
 
 import (
+	"context"
+	"strings"
 	"time"
 
 	"belfry"
+
+	"github.com/redis/rueidis"
 )
 
 // noteChange has the company's number announced: now, or after its rest. The lock is held.
 func (p *Presence) noteChange(c *company) {
 	if !c.queued && !p.closed {
 		c.queued = true
-		p.due.stale.push(c)
+		p.stale.push(c, soon)
 	}
 }
 
@@ -19,7 +23,7 @@ func (p *Presence) announceAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
-		taken := p.due.stale.take(p, 1)
+		taken := p.stale.take(p, 1)
 		if taken == nil {
 			return
 		}
@@ -53,7 +57,7 @@ func (p *Presence) announce(c *company) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if !p.closed {
-			p.due.stale.push(c)
+			p.stale.push(c, soon)
 		}
 	})
 }
@@ -65,6 +69,9 @@ const (
 )
 
 func (p *Presence) restOf(users int) time.Duration {
+	if p.coalesce < 0 {
+		return 0
+	}
 	return max(p.coalesce, min(time.Duration(users)*restPerUser, longestRest))
 }
 
@@ -72,8 +79,33 @@ func (p *Presence) restOf(users int) time.Duration {
 // so it does not matter in which order they hear of changes. Where a message is lost, their next beat tells them.
 func (p *Presence) publish(id belfry.CompanyID) {
 	message := p.node + " " + string(id)
-	_, err := p.do(p.c.r.B().Publish().Channel(p.channel()).Message(message).Build())
+	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
+	defer cancel()
+	p.c.r.Do(ctx, p.c.r.B().Publish().Channel(p.channel()).Message(message).Build())
+}
+
+// listen hears from other nodes that a company's number has changed. What it misses is found by a beat.
+func (p *Presence) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := p.c.r.Receive(ctx, p.c.r.B().Subscribe().Channel(p.channel()).Build(), func(m rueidis.PubSubMessage) {
+			if node, id, _ := strings.Cut(m.Message, " "); node != p.node {
+				p.hint(belfry.CompanyID(id))
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			select {
+			case <-time.After(retryEvery):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// hint has a company counted again that this node has users of.
+func (p *Presence) hint(id belfry.CompanyID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.noteAnswer(err)
+	if c := p.company(id); c != nil {
+		p.wantCompany(c, soon)
+	}
 }

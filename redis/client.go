@@ -2,12 +2,15 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -48,6 +51,7 @@ type Client struct {
 	r      rueidis.Client
 	prefix string
 	log    *slog.Logger
+	dials  atomic.Int64 // connections that were made
 }
 
 var goodPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -74,6 +78,13 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		config.Dialer.Timeout = min(config.Dialer.Timeout, time.Until(deadline))
 	}
+	config.DialCtxFn = func(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error) {
+		conn, err := dial(ctx, addr, d, t)
+		if err == nil {
+			c.dials.Add(1)
+		}
+		return conn, err
+	}
 	if c.r, err = rueidis.NewClient(config); err != nil {
 		return nil, fmt.Errorf("redis: connecting to %s: %w", strings.Join(config.InitAddress, ", "), err)
 	}
@@ -82,6 +93,13 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	return c, nil
+}
+
+func dial(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.Conn, error) {
+	if t == nil {
+		return d.DialContext(ctx, "tcp", addr)
+	}
+	return (&tls.Dialer{NetDialer: d, Config: t}).DialContext(ctx, "tcp", addr)
 }
 
 // Close ends the connections. What uses the client is closed before.

@@ -14,10 +14,17 @@
 //	{prefix:company}:node:<node>  HASH   user -> the user's pages on that node; 0 within the grace period
 //	{prefix@user}:pages           HASH   node -> the user's pages there, as JSON; expires unless refreshed
 //	{prefix}:nodes                ZSET   node -> when its lease ends
+//	{prefix}:addresses            HASH   node -> where other nodes reach it
 //	{prefix}:companies:<node>     SET    the companies of that node, for who reaps it
 //	prefix:online                 channel: a company's number has changed
 //
 // A node that is killed renews no lease: the others take its users out, at most 500 in a step. A node that was
 // only slow finds out with its next beat that its users are gone, and registers them again. A lease is for
-// counting alone: nothing else is decided by who holds one.
+// counting, and for finding each other: nothing is decided by who holds one.
+//
+// The pages of a node that is not listed among the nodes are believed by nobody. So a write of pages asks whether
+// the node is listed, in the same round trip, and where it is not, it is first listed and then writes again.
+//
+// What Redis may have lost is written again: all, when a connection was made anew or the node was not listed; and
+// a part with each beat in any case.
 package redis

@@ -9,7 +9,9 @@ func (p *Presence) Freeze() (thaw func()) {
 // Vanish ends a node without a word to Redis, as if its process were killed.
 func (p *Presence) Vanish() {
 	p.mu.Lock()
-	p.trouble.out = true // so that Close does not sign off
+	for _, s := range p.shards.byName {
+		s.lost = "all" // so that Close does not sign off
+	}
 	p.closed = true
 	p.mu.Unlock()
 	p.Close()

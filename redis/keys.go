@@ -1,31 +1,10 @@
 package redis
 
 import (
-	"context"
-	_ "embed"
+	"strconv"
+	"time"
 
 	"belfry"
-
-	"github.com/redis/rueidis"
-)
-
-//go:embed sync.lua
-var syncSource string
-
-//go:embed reap.lua
-var reapSource string
-
-//go:embed count.lua
-var countSource string
-
-//go:embed nodes.lua
-var nodesSource string
-
-var (
-	syncScript  = rueidis.NewLuaScript(syncSource)
-	reapScript  = rueidis.NewLuaScript(reapSource)
-	countScript = rueidis.NewLuaScript(countSource)
-	nodesScript = rueidis.NewLuaScript(nodesSource)
 )
 
 // articleHash begins the article's hash of a company; articleUser begins its fields, in the scripts.
@@ -55,46 +34,14 @@ func (p *Presence) userKey(id belfry.UserID) string {
 
 func (p *Presence) nodesKey() string { return "{" + p.c.prefix + "}:nodes" }
 
+// nodesKeys are those of all nodes that the script takes.
+func (p *Presence) nodesKeys() []string {
+	return []string{p.nodesKey(), "{" + p.c.prefix + "}:addresses"}
+}
+
 // listKey is of the companies of a node.
 func (p *Presence) listKey(node string) string { return "{" + p.c.prefix + "}:companies:" + node }
 
 func (p *Presence) channel() string { return p.c.prefix + ":online" }
 
-// command is one that takes its key first.
-func (p *Presence) command(name, key string, args ...string) rueidis.Completed {
-	return p.c.r.B().Arbitrary(name).Keys(key).Args(args...).Build()
-}
-
-// do sends commands together. It does not end with the caller's context, so that what comes of it says
-// whether Redis answers.
-func (p *Presence) do(commands ...rueidis.Completed) ([]rueidis.RedisResult, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
-	defer cancel()
-	results := p.c.r.DoMulti(ctx, commands...)
-	for _, r := range results {
-		if err := r.Error(); err != nil {
-			return nil, err
-		}
-	}
-	return results, nil
-}
-
-// run runs a script, which answers with an array.
-func (p *Presence) run(script *rueidis.Lua, keys []string, args ...string) ([]rueidis.RedisMessage, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.patience)
-	defer cancel()
-	return script.Exec(ctx, p.c.r, keys, args).ToArray()
-}
-
-// integers reads the first n of an answer.
-func integers(answer []rueidis.RedisMessage, n int) ([]int, error) {
-	numbers := make([]int, n)
-	for i := range numbers {
-		v, err := answer[i].AsInt64()
-		if err != nil {
-			return nil, err
-		}
-		numbers[i] = int(v)
-	}
-	return numbers, nil
-}
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -56,16 +56,26 @@ func (c *company) number() belfry.OnlineCount {
 }
 
 func (p *Presence) companyOf(id belfry.CompanyID) *company {
-	c := p.companies[id]
+	companies := p.companies[p.slice(id)]
+	c := companies[id]
 	if c == nil {
 		c = &company{id: id, members: make(map[belfry.UserID]*member), dirty: make(map[belfry.UserID]struct{})}
-		p.companies[id] = c
+		companies[id] = c
 	}
 	return c
 }
 
+// company returns what is known of a company, or nil.
+func (p *Presence) company(id belfry.CompanyID) *company { return p.companies[p.slice(id)][id] }
+
+// slice says in which part of a beat a company's lease is renewed.
+func (p *Presence) slice(id belfry.CompanyID) int {
+	return int(maphash.String(p.seed, string(id)) % beatSlices)
+}
+
+// turn says in which part of which beat a user's pages are written again.
 func (p *Presence) turn(id belfry.UserID) int {
-	return int(maphash.String(p.seed, string(id)) % turns)
+	return int(maphash.String(p.seed, string(id)) % (turns * beatSlices))
 }
 
 func (p *Presence) userOf(id belfry.UserID) *user {
@@ -81,7 +91,7 @@ func (p *Presence) userOf(id belfry.UserID) *user {
 // forget drops a company of which nothing is left to know or to tell.
 func (p *Presence) forget(c *company) {
 	if len(c.members) == 0 && (p.closed || len(c.dirty) == 0 && !c.listed && !c.queued && c.task.idle()) {
-		delete(p.companies, c.id)
+		delete(p.companies[p.slice(c.id)], c.id)
 	}
 }
 
@@ -112,7 +122,7 @@ func (p *Presence) remove(id belfry.UserID, c *company) {
 	delete(c.members, id)
 	c.dirty[id] = struct{}{}
 	p.noteChange(c)
-	p.wantCompany(c)
+	p.wantCompany(c, soon)
 	p.forget(c)
 }
 
@@ -145,8 +155,46 @@ func (p *Presence) endDueGraces(now time.Time) time.Duration {
 			return wait
 		}
 		p.away.Remove(e)
-		if c := p.companies[a.who.Company]; c != nil {
+		if c := p.company(a.who.Company); c != nil {
 			p.remove(a.who.User, c)
+		}
+	}
+}
+
+// here returns who has a page on this node, in a company or in all. The lock is held.
+func (p *Presence) here(id belfry.CompanyID) []belfry.Identity {
+	var all []belfry.Identity
+	add := func(c *company) {
+		for user, m := range c.members {
+			if m.pages > 0 {
+				all = append(all, belfry.Identity{User: user, Company: c.id})
+			}
+		}
+	}
+	if id != "" {
+		if c := p.company(id); c != nil {
+			add(c)
+		}
+		return all
+	}
+	for _, some := range p.companies {
+		for _, c := range some {
+			add(c)
+		}
+	}
+	return all
+}
+
+// failWaiting lets go whoever waits for a run that will not be. The lock is held.
+func (p *Presence) failWaiting() {
+	for _, some := range p.companies {
+		for _, c := range some {
+			c.task.release()
+		}
+	}
+	for _, some := range p.users {
+		for _, u := range some {
+			u.task.release()
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ import (
 type PresenceOptions struct {
 	// PresenceOptions are Grace, Coalesce and Changed, which work as those of a
 	// [belfry.MemoryPresence] do. Changed is called on every node that has users of the company,
-	// with the number of all nodes, when it has changed on any of them.
+	// with the number of all nodes, when it has changed on any of them: who is to be told has a page on one of these
+	// nodes. Coalesce is per company and node.
 	belfry.PresenceOptions
 	// Lease is how long the users of a node that is gone without a word are counted; 0 means
 	// [DefaultLease]. It is renewed three times in that time, and who is due is noticed by
@@ -31,6 +33,13 @@ type PresenceOptions struct {
 	// has pages and how many they are, for code that reads it. It has no prefix, and is
 	// not to be had on a cluster. All nodes have the same.
 	ArticleHash bool
+	// Address is where other nodes reach this one. They find it with [Presence.Address].
+	Address string
+	// Gone is called when a node's lease has ended, or the node was closed: once on every other node that has known it, at
+	// most 4/3 of Lease after its last renewal. Calls come one after the other from a goroutine of the presence. A node
+	// that was only slow comes back, under its name, and can be gone again. Where Redis was away for longer than a lease,
+	// all nodes have a lease's time to come back. It may be nil.
+	Gone func(node string)
 }
 
 // The defaults of [PresenceOptions].
@@ -41,9 +50,9 @@ const (
 
 // A Presence counts the pages of all nodes. It is safe for concurrent use.
 //
-// No call fails because Redis does. Where it does not answer within Patience, the answer is what
-// this node knows, and what has changed is made up for when Redis answers again. A call does not
-// wait at all while others have just waited in vain.
+// Where Redis does not answer within Patience, a call answers what this node knows, and what has changed is made up for
+// when Redis answers again; only PagesOf, Nodes and Address say so. A call does not wait at all while others have
+// just waited in vain. Each master of a cluster is away by itself.
 type Presence struct {
 	c        *Client
 	log      *slog.Logger
@@ -53,15 +62,20 @@ type Presence struct {
 	coalesce time.Duration
 	lease    time.Duration
 	patience time.Duration
+	address  string
 	changed  func(belfry.CompanyID, int)
+	gone     func(string)
 	seed     maphash.Seed
 
 	mu        sync.Mutex
-	companies map[belfry.CompanyID]*company
-	users     [turns]map[belfry.UserID]*user
-	away      list.List            // of *awayUser, in the order of time
-	nodes     map[string]time.Time // until when the other nodes are certainly alive
-	due       queues
+	companies [beatSlices]map[belfry.CompanyID]*company
+	users     [turns * beatSlices]map[belfry.UserID]*user
+	written   uint64          // users' pages, so far
+	away      list.List       // of *awayUser, in the order of time
+	nodes     map[string]peer // that are alive, this one included
+	shards    shards
+	stale     queue[*company] // to be announced
+	ended     queue[string]   // nodes, to be told
 	trouble   trouble
 	reaping   map[string]bool // nodes that this one takes out
 	closed    bool
@@ -73,14 +87,11 @@ type Presence struct {
 
 var _ belfry.Presence = (*Presence)(nil)
 
-// turns is in how many beats the pages of all users are written again.
-const turns = 20
-
-// The numbers of goroutines that talk to Redis for companies and users. The driver joins what they
-// send into few writes.
+// A beat is a third of a lease. In each, the leases of all companies are renewed, in slices, so that it is never much
+// at a time. In turns of so many beats the pages of all users are written again.
 const (
-	companyWorkers = 16
-	userWorkers    = 4
+	beatSlices = 20
+	turns      = 20
 )
 
 // NewPresence starts counting. It does not close the client; Close ends the rest. It fails if an option
@@ -94,31 +105,42 @@ func NewPresence(c *Client, o PresenceOptions) (*Presence, error) {
 	p := &Presence{
 		c: c, log: c.log, node: hex.EncodeToString(nonce[:]), article: o.ArticleHash,
 		grace: o.Grace, coalesce: o.Coalesce, lease: o.Lease, patience: o.Patience, changed: o.Changed,
-		seed: maphash.MakeSeed(), companies: make(map[belfry.CompanyID]*company), nodes: make(map[string]time.Time),
+		address: o.Address, gone: o.Gone,
+		seed: maphash.MakeSeed(), nodes: make(map[string]peer),
 		reaping: make(map[string]bool),
 		roused:  make(chan struct{}, 1),
 	}
-	p.due.companies.some, p.due.users.some, p.due.stale.some = sync.NewCond(&p.mu), sync.NewCond(&p.mu), sync.NewCond(&p.mu)
+	p.stale.some, p.ended.some = sync.NewCond(&p.mu), sync.NewCond(&p.mu)
 	p.trouble.companies, p.trouble.users = make(map[*company]struct{}), make(map[*user]struct{})
 	for i := range p.users {
 		p.users[i] = make(map[belfry.UserID]*user)
 	}
+	for i := range p.companies {
+		p.companies[i] = make(map[belfry.CompanyID]*company)
+	}
 	p.setDefaults()
+	p.start()
+	return p, nil
+}
+
+func (p *Presence) start() {
+	p.shards.byName = make(map[string]*shard)
+	p.readShards()
+	p.mu.Lock()
+	if len(p.shards.ranges) == 0 {
+		p.shards.ranges = []slotRange{{slots - 1, p.addShard("")}}
+	}
+	p.mu.Unlock()
 	p.renewLease() // before any page: others forget the pages of a node that is not listed
 	var background context.Context
 	background, p.stop = context.WithCancel(context.Background())
-	for range companyWorkers {
-		p.running.Go(p.syncCompanies)
-	}
-	for range userWorkers {
-		p.running.Go(p.syncUsers)
-	}
 	p.running.Go(p.announceAll)
+	p.running.Go(p.tellGone)
 	p.running.Go(func() { p.endGraces(background) })
+	p.running.Go(func() { p.keepLease(background) })
 	p.running.Go(func() { p.beat(background) })
 	p.running.Go(func() { p.retry(background) })
 	p.running.Go(func() { p.listen(background) })
-	return p, nil
 }
 
 func (p *Presence) setDefaults() {
@@ -140,9 +162,15 @@ func (p *Presence) setDefaults() {
 	if p.changed == nil {
 		p.changed = func(belfry.CompanyID, int) {}
 	}
+	if p.gone == nil {
+		p.gone = func(string) {}
+	}
 }
 
-// Join implements [belfry.Presence]. It never fails.
+// Node is this process's name in Redis. It is of 16 letters and digits, and another each time.
+func (p *Presence) Node() string { return p.node }
+
+// Join implements [belfry.Presence]. It never fails. It waits until Redis has confirmed the page, at most for Patience.
 func (p *Presence) Join(ctx context.Context, who belfry.Identity, pageID string) (belfry.OnlineCount, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,13 +187,13 @@ func (p *Presence) Join(ctx context.Context, who belfry.Identity, pageID string)
 		m.away = nil
 	}
 	u := p.userOf(who.User)
-	if page := (belfry.OpenPage{ID: pageID, Company: who.Company}); !slices.Contains(u.pages, page) {
+	if page := (belfry.OpenPage{ID: pageID, Company: who.Company, Here: true}); !slices.Contains(u.pages, page) {
 		u.pages = append(slices.Clip(u.pages), page)
 		m.pages++
 		c.pages++
 		c.dirty[who.User] = struct{}{}
 	}
-	p.wait(ctx, p.wantCompany(c), p.wantUser(u))
+	p.wait(ctx, p.wantCompany(c, soon), p.wantUser(u, soon))
 	n := c.number()
 	if n.Users != c.announced {
 		c.told = true
@@ -178,11 +206,11 @@ func (p *Presence) Join(ctx context.Context, who belfry.Identity, pageID string)
 func (p *Presence) Leave(_ context.Context, who belfry.Identity, pageID string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u, c := p.users[p.turn(who.User)][who.User], p.companies[who.Company]
+	u, c := p.users[p.turn(who.User)][who.User], p.company(who.Company)
 	if u == nil || c == nil {
 		return nil
 	}
-	i := slices.Index(u.pages, belfry.OpenPage{ID: pageID, Company: who.Company})
+	i := slices.Index(u.pages, belfry.OpenPage{ID: pageID, Company: who.Company, Here: true})
 	if i < 0 {
 		return nil
 	}
@@ -194,81 +222,84 @@ func (p *Presence) Leave(_ context.Context, who belfry.Identity, pageID string) 
 	if m.pages == 0 {
 		p.startGrace(who, c, m)
 	}
-	p.wantCompany(c)
-	p.wantUser(u)
+	p.wantCompany(c, soon)
+	p.wantUser(u, soon)
 	return nil
 }
 
 // Online implements [belfry.Presence]. It never fails.
 func (p *Presence) Online(ctx context.Context, id belfry.CompanyID) (belfry.OnlineCount, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c := p.companies[id]; c != nil {
-		p.wait(ctx, p.wantCompany(c))
+	if c := p.company(id); c != nil {
+		defer p.mu.Unlock()
+		p.wait(ctx, p.wantCompany(c, soon))
 		return c.number(), nil
 	}
-	if p.trouble.out || p.closed {
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
 		return belfry.OnlineCount{}, nil
 	}
-	p.mu.Unlock()
 	n, err := p.count(id)
-	p.mu.Lock()
-	p.noteAnswer(err)
+	if err != nil {
+		return belfry.OnlineCount{}, nil
+	}
 	return n, nil
 }
 
-// PagesOf implements [belfry.Presence]. It never fails.
+// PagesOf implements [belfry.Presence]. It is one command to Redis, and waits for at most Patience. It fails
+// with [belfry.ErrUnavailable] after Close, too.
 func (p *Presence) PagesOf(_ context.Context, id belfry.UserID) ([]belfry.OpenPage, error) {
+	pages := p.PagesHere(id)
 	p.mu.Lock()
-	var pages []belfry.OpenPage
-	if u := p.users[p.turn(id)][id]; u != nil {
-		pages = slices.Clone(u.pages)
-	}
-	out := p.trouble.out || p.closed
+	closed := p.closed
 	p.mu.Unlock()
-	if out {
-		return pages, nil
+	err := errClosed
+	if !closed {
+		var others []belfry.OpenPage
+		others, err = p.pagesElsewhere(id)
+		pages = append(pages, others...)
 	}
-	others, err := p.pagesElsewhere(id)
-	p.mu.Lock()
-	p.noteAnswer(err)
-	p.mu.Unlock()
-	return append(pages, others...), nil
+	if err != nil {
+		return pages, &belfry.Error{Code: belfry.ErrUnavailable, Message: "which pages are open on other nodes is not known now", Err: err}
+	}
+	return pages, nil
 }
 
-// Present implements [belfry.Presence]. It never fails.
-func (p *Presence) Present(_ context.Context, id belfry.CompanyID) ([]belfry.Identity, error) {
+var errClosed = errors.New("redis: the presence is closed")
+
+// Present returns the identities of a company that have a page on any node, or those of all companies where company is
+// empty. It never fails.
+func (p *Presence) Present(_ context.Context, company belfry.CompanyID) ([]belfry.Identity, error) {
 	p.mu.Lock()
-	found := make(map[belfry.Identity]struct{})
-	ids := []belfry.CompanyID{id}
-	if id == "" {
-		ids = ids[:0]
-		for id := range p.companies {
-			ids = append(ids, id)
-		}
-	}
-	for _, id := range ids {
-		if c := p.companies[id]; c != nil {
-			for user, m := range c.members {
-				if m.pages > 0 {
-					found[belfry.Identity{User: user, Company: id}] = struct{}{}
-				}
-			}
-		}
-	}
-	out := p.trouble.out || p.closed
+	all, closed := p.here(company), p.closed
 	p.mu.Unlock()
-	if !out {
-		err := p.presentElsewhere(id, found)
-		p.mu.Lock()
-		p.noteAnswer(err)
-		p.mu.Unlock()
+	if closed {
+		return all, nil
 	}
-	var all []belfry.Identity
-	for who := range found {
-		all = append(all, who)
+	found := make(map[belfry.Identity]struct{}, len(all))
+	for _, who := range all {
+		found[who] = struct{}{}
 	}
-	return all, nil
+	p.presentElsewhere(company, found)
+	return slices.Collect(maps.Keys(found)), nil
+}
+
+// Here implements [belfry.Presence].
+func (p *Presence) Here(id belfry.CompanyID) []belfry.Identity {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.here(id)
+}
+
+// PagesHere implements [belfry.Presence].
+func (p *Presence) PagesHere(id belfry.UserID) []belfry.OpenPage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[p.turn(id)][id]; u != nil {
+		return slices.Clone(u.pages)
+	}
+	return nil
 }
 
 // Close takes the node's pages out of Redis, and returns when nothing of the presence is running. What it was about
@@ -278,20 +309,20 @@ func (p *Presence) Close() {
 	p.mu.Lock()
 	first := !p.closed
 	p.closed = true
-	for _, some := range []*sync.Cond{p.due.companies.some, p.due.users.some, p.due.stale.some} {
-		some.Broadcast()
+	p.stale.some.Broadcast()
+	p.ended.some.Broadcast()
+	for _, s := range p.shards.byName {
+		s.companies.some.Broadcast()
+		s.users.some.Broadcast()
 	}
 	p.mu.Unlock()
 	p.stop()
 	p.running.Wait()
 	if first {
 		p.mu.Lock()
-		out := p.trouble.out
 		p.failWaiting()
 		p.mu.Unlock()
-		if !out {
-			p.signOff()
-		}
+		p.signOff()
 		p.forgetOthers()
 	}
 }

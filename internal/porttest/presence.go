@@ -3,6 +3,8 @@ package porttest
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -17,6 +19,8 @@ func TestPresence(t *testing.T, open func(t *testing.T) belfry.Presence) {
 		"users and pages are counted per company":        testPresenceCounts,
 		"joining and leaving again changes nothing":      testPresenceRepeats,
 		"a user stays for the grace period":              testPresenceGrace,
+		"who has a page is here":                         testPresenceHere,
+		"a user's pages are found, in all companies":     testPresencePages,
 		"counts are exact after many pages came at once": testPresenceMany,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
@@ -77,6 +81,49 @@ func testPresenceGrace(t *testing.T, p belfry.Presence) {
 	leave(t, p, ann, "a")
 	wantOnline(t, p, "acme", 1, 0)
 	join(t, p, ann, "b", 1, 1)
+}
+
+func testPresenceHere(t *testing.T, p belfry.Presence) {
+	join(t, p, ann, "a", 1, 1)
+	join(t, p, ann, "b", 1, 2)
+	join(t, p, bob, "c", 2, 3)
+	join(t, p, annOther, "d", 1, 1)
+	leave(t, p, bob, "c") // online, for the grace period, but not here
+	for company, want := range map[belfry.CompanyID][]belfry.Identity{
+		"acme": {ann}, "other": {annOther}, "": {ann, annOther}, "nobody's": nil,
+	} {
+		got := p.Here(company)
+		slices.SortFunc(got, func(a, b belfry.Identity) int { return strings.Compare(string(a.Company), string(b.Company)) })
+		if !slices.Equal(got, want) {
+			t.Errorf("Here(%q) = %v, want %v", company, got, want)
+		}
+	}
+}
+
+func testPresencePages(t *testing.T, p belfry.Presence) {
+	wantPages := func(want ...belfry.OpenPage) {
+		t.Helper()
+		got, err := p.PagesOf(context.Background(), ann.User)
+		slices.SortFunc(got, func(a, b belfry.OpenPage) int { return strings.Compare(a.ID, b.ID) })
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("ann has pages %v (%v), want %v", got, err, want)
+		}
+		here := p.PagesHere(ann.User)
+		slices.SortFunc(here, func(a, b belfry.OpenPage) int { return strings.Compare(a.ID, b.ID) })
+		if !slices.Equal(here, want) {
+			t.Errorf("ann has pages %v here, want %v", here, want)
+		}
+	}
+	wantPages()
+	join(t, p, ann, "a", 1, 1)
+	join(t, p, ann, "b", 1, 2)
+	join(t, p, annOther, "c", 1, 1)
+	join(t, p, bob, "d", 2, 3)
+	wantPages(belfry.OpenPage{ID: "a", Company: "acme", Here: true}, belfry.OpenPage{ID: "b", Company: "acme", Here: true},
+		belfry.OpenPage{ID: "c", Company: "other", Here: true})
+	leave(t, p, ann, "b")
+	leave(t, p, annOther, "c")
+	wantPages(belfry.OpenPage{ID: "a", Company: "acme", Here: true})
 }
 
 func testPresenceMany(t *testing.T, p belfry.Presence) {
