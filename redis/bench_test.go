@@ -47,10 +47,12 @@ func parallel(b *testing.B, call func(caller, i int)) {
 func BenchmarkJoinLeave(b *testing.B) {
 	memory := belfry.NewMemoryPresence(belfry.PresenceOptions{Grace: -1})
 	b.Cleanup(memory.Close)
+	closed := openForBenchmark(b, newPrefix()) // counts by itself
+	closed.Close()
 	for _, p := range []struct {
 		name     string
 		presence belfry.Presence
-	}{{"memory", memory}, {"redis", openForBenchmark(b, newPrefix())}} {
+	}{{"memory", memory}, {"redis closed", closed}, {"redis", openForBenchmark(b, newPrefix())}} {
 		b.Run(p.name, func(b *testing.B) {
 			parallel(b, func(caller, i int) {
 				who := belfry.Identity{User: belfry.UserID(fmt.Sprint(caller)), Company: belfry.CompanyID(fmt.Sprint(caller % 8))}

@@ -40,6 +40,7 @@ func churn(n *node, seed uint64, over <-chan struct{}) map[page]bool {
 }
 
 func TestCountsAreExactAfterRedisWentAndCameBackDuringChurn(t *testing.T) {
+	t.Parallel()
 	for _, kept := range []struct {
 		name  string
 		flags []string

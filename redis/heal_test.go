@@ -41,6 +41,7 @@ func TestNothingStaysInRedisWhenAllHaveLeft(t *testing.T) {
 }
 
 func TestAMasterThatComesBackEmptyIsFilledAgain(t *testing.T) {
+	t.Parallel()
 	own, err := redistest.LaunchCluster()
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,22 +59,26 @@ func TestAPageThatJoinsAnEmptiedRedisIsSeenByEveryNode(t *testing.T) {
 	}
 	defer own.Stop()
 	a, b := open(t, own.URL, "x", patient), open(t, own.URL, "x", patient)
+	wantNodes(t, a, b) // both know until when the other is alive
 	reader, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{own.Addr()}, DisableCache: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reader.Close()
 	a.join("0", "acme", "before")
-	for i := 1; i <= 20; i++ { // no beat comes, and no connection ends
+	for i := 1; i <= 10; i++ { // no beat comes, and no connection ends
 		if err := reader.Do(context.Background(), reader.B().Flushall().Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
-		a.join(fmt.Sprint(i), "acme", fmt.Sprint("p", i))
-		wantSeen(t, b, fmt.Sprint(i), fmt.Sprint("p", i))
+		newcomer := open(t, own.URL, "x", patient) // knows nobody
+		user, page := fmt.Sprint(i), fmt.Sprint("p", i)
+		a.join(user, "acme", page)
+		wantSeen(t, b, user, page)
+		wantSeen(t, newcomer, user, page)
 	}
 	wantPages(t, "0", 1, a, b)
 	wantPages(t, "7", 1, a, b)
-	wantOnline(t, "acme", 21, 21, a, b)
+	wantOnline(t, "acme", 11, 11, a, b)
 }
 
 func TestPagesOfSaysWhichAreHere(t *testing.T) {
@@ -140,4 +146,47 @@ func TestWithoutRedisANodeKnowsItsOwnPagesAndThatItDoesNotKnowOthers(t *testing.
 	if _, err := a.PagesOf(context.Background(), "bob"); belfry.ErrorCode(err) != belfry.ErrUnavailable {
 		t.Errorf("after Close PagesOf says %v, want that it is unavailable", err)
 	}
+}
+
+func TestPagesOfIsOneCommandAndHereNone(t *testing.T) {
+	own, err := redistest.Launch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	slow := func(o *redis.PresenceOptions) { o.Patience, o.Lease = time.Minute, 24*time.Hour } // no beat comes
+	a, b := open(t, own.URL, "x", slow), open(t, own.URL, "x", slow)
+	b.join("ann", "acme", "1")
+	wantPages(t, "ann", 1, a) // and a knows that b is alive
+	reader, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{own.Addr()}, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	eventually(t, func() string { // what a new connection causes is over
+		if err := reader.Do(context.Background(), reader.B().ConfigResetstat().Build()).Error(); err != nil {
+			return err.Error()
+		}
+		var callers sync.WaitGroup
+		for range 50 {
+			callers.Go(func() { wantSeen(t, a, "ann", "1") })
+			callers.Go(func() { a.Here(context.Background(), "") })
+		}
+		callers.Wait()
+		said, err := reader.Do(context.Background(), reader.B().Info().Section("commandstats").Build()).ToString()
+		if err != nil {
+			return err.Error()
+		}
+		asked := make(map[string]string)
+		for line := range strings.Lines(said) {
+			name, stat, _ := strings.Cut(line, ":")
+			if name, ok := strings.CutPrefix(name, "cmdstat_"); ok && !strings.HasPrefix(name, "config") && name != "info" {
+				asked[name], _, _ = strings.Cut(stat, ",")
+			}
+		}
+		if want := map[string]string{"hgetall": "calls=50"}; !maps.Equal(asked, want) {
+			return fmt.Sprintf("Redis was asked %v, want %v", asked, want)
+		}
+		return ""
+	})
 }

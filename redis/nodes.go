@@ -60,20 +60,33 @@ func (p *Presence) beat(ctx context.Context) {
 	}
 }
 
-// renewLease renews the lease of the node itself. A node that was not listed, or with a lease that had ended, registers all
-// that it has: others have perhaps taken it out.
+// renewLease renews the lease of the node itself. A node that was not listed registers all that it has: others have perhaps
+// taken it out. So does one that has missed a renewal, which may have come late and have listed it unnoticed.
 func (p *Presence) renewLease() error {
 	asked := time.Now()
 	isNew, listed, err := p.askNodes(p.lease)
-	if err != nil {
-		return err
-	}
-	p.noteNodes(asked, listed, isNew)
-	if isNew {
-		p.registerAll()
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err != nil {
+		p.missed = true
+		return err
+	}
+	_, before := p.nodes[p.node]
+	lost := before && (isNew || p.missed || !asked.Before(p.nodes[p.node].until))
+	p.missed = false
+	if lost { // and the leases of others are perhaps too: they have a lease's time to come back
+		for node, known := range p.nodes {
+			p.nodes[node] = peer{asked.Add(p.lease), known.address}
+		}
+		p.registerAll()
+	}
+	p.noteNodes(asked, listed)
+	for node := range p.nodes {
+		if node != p.node && !p.isAlive(node) {
+			delete(p.nodes, node)
+			p.ended.push(node, soon)
+		}
+	}
 	for node := range listed {
 		if !p.isAlive(node) && !p.reaping[node] && !p.closed {
 			p.reaping[node] = true
@@ -119,25 +132,15 @@ func readListing(entry []rueidis.RedisMessage) (node string, left time.Duration,
 	return node, time.Duration(ms) * time.Millisecond, address, err
 }
 
-// noteNodes keeps which nodes are alive, and has those told that are no more. Where this node's own lease was lost, the
-// others' are too: they have a lease's time to come back.
-func (p *Presence) noteNodes(asked time.Time, listed map[string]listing, lost bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, before := p.nodes[p.node]; lost && before {
-		for node, known := range p.nodes {
-			p.nodes[node] = peer{asked.Add(p.lease), known.address}
-		}
-	}
+// noteNodes keeps which nodes are alive. The lock is held.
+func (p *Presence) noteNodes(asked time.Time, listed map[string]listing) {
 	for node, l := range listed {
 		if l.left > 0 {
-			p.nodes[node] = peer{asked.Add(l.left), l.address}
-		}
-	}
-	for node := range p.nodes {
-		if node != p.node && listed[node].left <= 0 && !p.isAlive(node) {
-			delete(p.nodes, node)
-			p.ended.push(node, soon)
+			until := asked.Add(l.left)
+			if known := p.nodes[node].until; known.After(until) {
+				until = known
+			}
+			p.nodes[node] = peer{until, l.address}
 		}
 	}
 }
@@ -168,12 +171,25 @@ func (p *Presence) alive(nodes map[string]string) (map[string]bool, error) {
 	if certain {
 		return found, nil
 	}
+	p.mu.Lock()
+	away := p.missed || !p.isAlive(p.node)
+	p.mu.Unlock()
+	if away { // perhaps the others were too, and have still to come back
+		if err := p.renewLease(); err != nil {
+			return found, err
+		}
+		if found, certain = p.certain(nodes); certain {
+			return found, nil
+		}
+	}
 	asked := time.Now()
 	_, listed, err := p.askNodes(0)
 	if err != nil {
 		return found, err
 	}
-	p.noteNodes(asked, listed, false)
+	p.mu.Lock()
+	p.noteNodes(asked, listed)
+	p.mu.Unlock()
 	found, _ = p.certain(nodes)
 	return found, nil
 }
@@ -204,13 +220,13 @@ func (p *Presence) Address(node string) (string, bool) {
 func (p *Presence) Nodes(context.Context) ([]string, error) {
 	asked := time.Now()
 	_, listed, err := p.askNodes(0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err == nil {
-		p.noteNodes(asked, listed, false)
+		p.noteNodes(asked, listed)
 	} else {
 		err = &belfry.Error{Code: belfry.ErrUnavailable, Message: "which nodes there are is not known now", Err: err}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	all := []string{p.node}
 	for node := range p.nodes {
 		if node != p.node && p.isAlive(node) {

@@ -115,12 +115,13 @@ func TestANodeThatWasPausedIsGoneOnceEachTime(t *testing.T) {
 }
 
 func TestNobodyIsGoneBecauseRedisIs(t *testing.T) {
+	t.Parallel()
 	own, err := redistest.Launch()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	const long = 3 * time.Second
+	const long = 2 * time.Second
 	a, goneA := openAt(t, own.URL, "x", "a", long)
 	b, goneB := openAt(t, own.URL, "x", "b", long)
 	wantNodes(t, a, b)
@@ -145,7 +146,9 @@ func TestNobodyIsGoneBecauseRedisIs(t *testing.T) {
 		wantNodes(t, a, b)
 		wantOnline(t, "acme", 2, 2, a, b)
 	}
-	b.Close() // what was wrongly told before would have been told first
-	wantGone(t, goneA, b.Node())
-	wantGone(t, goneB)
+	c, _ := openAt(t, own.URL, "x", "c", long)
+	wantNodes(t, a, b, c)
+	c.Close() // what was wrongly told before would have been told first
+	wantGone(t, goneA, c.Node())
+	wantGone(t, goneB, c.Node())
 }

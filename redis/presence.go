@@ -37,7 +37,7 @@ type PresenceOptions struct {
 	Address string
 	// Gone is called when a node's lease has ended, or the node was closed: once on every other node that has known it, at
 	// most 4/3 of Lease after its last renewal. Calls come one after the other from a goroutine of the presence. A node
-	// that was only slow comes back, under its name, and can be gone again. Where Redis was away for longer than a lease,
+	// that was only slow comes back, under its name, and can be gone again. Where Redis was away,
 	// all nodes have a lease's time to come back. It may be nil.
 	Gone func(node string)
 }
@@ -73,6 +73,7 @@ type Presence struct {
 	written   uint64          // users' pages, so far
 	away      list.List       // of *awayUser, in the order of time
 	nodes     map[string]peer // that are alive, this one included
+	missed    bool            // the lease was not renewed when it was time
 	shards    shards
 	stale     queue[*company] // to be announced
 	ended     queue[string]   // nodes, to be told

@@ -37,6 +37,7 @@ func namesOn(n *node, master int) (company, user string) {
 }
 
 func TestAMasterThatIsAwayTroublesItsOwnCompaniesAlone(t *testing.T) {
+	t.Parallel()
 	own, err := redistest.LaunchCluster()
 	if err != nil {
 		t.Fatal(err)

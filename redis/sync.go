@@ -257,10 +257,8 @@ func (p *Presence) register(c *company) {
 	}
 }
 
-// registerAll has all that this node knows written again.
+// registerAll has all that this node knows written again. The lock is held.
 func (p *Presence) registerAll() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, some := range p.companies {
 		for _, c := range some {
 			p.register(c)

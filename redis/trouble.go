@@ -39,7 +39,9 @@ func (p *Presence) retry(ctx context.Context) {
 			dials = n
 			p.readShards()
 			p.renewLease()
+			p.mu.Lock()
 			p.registerAll()
+			p.mu.Unlock()
 		}
 		most = p.retryFailed(most)
 	}
