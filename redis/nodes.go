@@ -71,8 +71,7 @@ func (p *Presence) renewLease() error {
 		p.missed = true
 		return err
 	}
-	_, before := p.nodes[p.node]
-	lost := before && (isNew || p.missed || !asked.Before(p.nodes[p.node].until))
+	lost := isNew || p.missed || !asked.Before(p.nodes[p.node].until)
 	p.missed = false
 	if lost { // and the leases of others are perhaps too: they have a lease's time to come back
 		for node, known := range p.nodes {

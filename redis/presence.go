@@ -171,7 +171,8 @@ func (p *Presence) setDefaults() {
 // Node is this process's name in Redis. It is of 16 letters and digits, and another each time.
 func (p *Presence) Node() string { return p.node }
 
-// Join implements [belfry.Presence]. It never fails. It waits until Redis has confirmed the page, at most for Patience.
+// Join implements [belfry.Presence]. It never fails. It waits until Redis has confirmed the page, at most for Patience,
+// whether or not ctx ends.
 func (p *Presence) Join(ctx context.Context, who belfry.Identity, pageID string) (belfry.OnlineCount, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,7 +195,7 @@ func (p *Presence) Join(ctx context.Context, who belfry.Identity, pageID string)
 		c.pages++
 		c.dirty[who.User] = struct{}{}
 	}
-	p.wait(ctx, p.wantCompany(c, soon), p.wantUser(u, soon))
+	p.wait(context.WithoutCancel(ctx), p.wantCompany(c, soon), p.wantUser(u, soon))
 	n := c.number()
 	if n.Users != c.announced {
 		c.told = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -252,4 +253,39 @@ func TestOtherNodesHearOfAChangeBeforeTheirBeat(t *testing.T) {
 			return ""
 		})
 	})
+}
+
+func TestACompanyRestsOnEveryNodeAfterItsNumberWasTold(t *testing.T) {
+	prefix := newPrefix()
+	var mu sync.Mutex
+	var told []string
+	a := open(t, server.URL, prefix, func(o *redis.PresenceOptions) {
+		o.Coalesce = time.Hour
+		o.Changed = func(id belfry.CompanyID, users int) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprint(id, users))
+		}
+	})
+	b := open(t, server.URL, prefix)
+	wantTold := func(want ...string) {
+		t.Helper()
+		eventually(t, func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(told, want) {
+				return fmt.Sprintf("told %q, want %q", told, want)
+			}
+			return ""
+		})
+	}
+	a.join("ann", "acme", "1")
+	wantTold("acme1")
+	for i := range 30 {
+		a.join(fmt.Sprint("a", i), "acme", fmt.Sprint("a", i))
+		b.join(fmt.Sprint("b", i), "acme", fmt.Sprint("b", i))
+	}
+	wantOnline(t, "acme", 61, 61, a, b)
+	a.join("ann", "other", "2")
+	wantTold("acme1", "other1") // calls come in order
 }
