@@ -43,7 +43,7 @@ func TestAMasterThatIsAwayTroublesItsOwnCompaniesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	steady := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 500*time.Millisecond }
+	steady := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second }
 	a, b := open(t, own.URL, "x", steady), open(t, own.URL, "x", steady)
 	wantNodes(t, a, b)
 	for down, master := range own.Masters { // one of them has the nodes
@@ -66,7 +66,7 @@ func TestAMasterThatIsAwayTroublesItsOwnCompaniesAlone(t *testing.T) {
 				}
 				company, user := namesOn(a, up)
 				before, _ := b.Online(context.Background(), belfry.CompanyID(company))
-				for i := range 50 {
+				for i := 0; i < 50 && !t.Failed(); i++ {
 					id := fmt.Sprint(page("p"), "-", i)
 					if got, want := a.join(user, company, id), before.Pages+i+1; got.Pages != want || got.Users != 1 {
 						t.Fatalf("%s of master %d has %+v, want %d pages", company, up, got, want)
