@@ -97,8 +97,8 @@ func TestPagesOfSaysWhichAreHere(t *testing.T) {
 			}
 		}
 		for company, want := range map[belfry.CompanyID]int{"acme": 1, "other": 0, "": 1} {
-			if got, err := a.Here(context.Background(), company); err != nil || len(got) != want {
-				t.Errorf("of %q there are here %v (%v), want %d", company, got, err, want)
+			if got := a.Here(company); len(got) != want {
+				t.Errorf("of %q there are here %v, want %d", company, got, want)
 			}
 		}
 	})
@@ -131,8 +131,8 @@ func TestWithoutRedisANodeKnowsItsOwnPagesAndThatItDoesNotKnowOthers(t *testing.
 		}
 	}
 	a.join("bob", "acme", "3")
-	if here, err := a.Here(context.Background(), "acme"); err != nil || len(here) != 2 {
-		t.Errorf("here are %v (%v), want ann and bob", here, err)
+	if here := a.Here("acme"); len(here) != 2 {
+		t.Errorf("here are %v, want ann and bob", here)
 	}
 	if _, err := a.Nodes(context.Background()); belfry.ErrorCode(err) != belfry.ErrUnavailable {
 		t.Errorf("Nodes says %v, want that it is unavailable", err)
@@ -170,7 +170,7 @@ func TestPagesOfIsOneCommandAndHereNone(t *testing.T) {
 		var callers sync.WaitGroup
 		for range 50 {
 			callers.Go(func() { wantSeen(t, a, "ann", "1") })
-			callers.Go(func() { a.Here(context.Background(), "") })
+			callers.Go(func() { a.Here("") })
 		}
 		callers.Wait()
 		said, err := reader.Do(context.Background(), reader.B().Info().Section("commandstats").Build()).ToString()
