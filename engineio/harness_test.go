@@ -91,7 +91,8 @@ func serveWith(t testing.TB, o Options, listen func(http.Handler) *httptest.Serv
 
 // parkPolls has every GET parked as soon as it waits.
 func (h *harness) parkPolls() {
-	h.engine.options.Resume, h.engine.parkAfter = h.resumed.Hand, time.Nanosecond
+	h.engine.options.Resume = func(_ *http.Server, c net.Conn, early []byte) bool { return h.resumed.Hand(c, early) }
+	h.engine.parkAfter = time.Nanosecond
 }
 
 // A recorder is a session and what it has received.

@@ -52,11 +52,14 @@ type Options struct {
 	// one poller, which takes less memory; everything else, and other systems, have
 	// goroutines in any case.
 	GoroutineReaders bool
+	// Node is the name of this server among several: the ids of its sessions end in it, so that whoever gets a request
+	// of a session can tell whose it is; see [NodeOf]. It is empty, or a [ValidNode].
+	Node string
 	// Resume, where set, takes back a connection that was taken from net/http while a GET waited, and that has been
-	// answered: it has the next requests on it served. Early is what has been read of these.
-	// It reports false if it does not take it. On Linux, where it is set, an idle page that polls takes as little memory as one over
+	// answered: it has the next requests on it served. From is the server that it was taken from; early is what has been
+	// read of the next requests. It reports false if it does not take it. On Linux, where it is set, an idle page that polls takes as little memory as one over
 	// WebSocket; everywhere else net/http keeps the connection, two goroutines and their buffers.
-	Resume func(conn net.Conn, early []byte) bool
+	Resume func(from *http.Server, conn net.Conn, early []byte) bool
 	// Logger gets what is worth an operator's attention; nil means
 	// slog.Default().
 	Logger *slog.Logger

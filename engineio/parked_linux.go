@@ -19,6 +19,7 @@ type parkedPoll struct {
 	session *Session
 	poll    *poll
 	form    responseForm
+	from    *http.Server
 	lines   string // of the header of the answer, as far as it was set before
 	early   []byte // what the client has sent behind the request
 
@@ -38,12 +39,13 @@ const (
 )
 
 // park takes the connection of a GET that waits from net/http. If it reports true, the handler is to return at once.
-func (s *Session) park(w http.ResponseWriter, p *poll, form responseForm) bool {
+func (s *Session) park(w http.ResponseWriter, r *http.Request, p *poll, form responseForm) bool {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return false
 	}
-	k := &parkedPoll{session: s, poll: p, form: form, lines: headerLines(w.Header()), poller: &s.server.poller, fd: -1}
+	from, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	k := &parkedPoll{session: s, poll: p, form: form, from: from, lines: headerLines(w.Header()), poller: &s.server.poller, fd: -1}
 	if n := buffered.Reader.Buffered(); n > 0 {
 		peeked, _ := buffered.Reader.Peek(n)
 		k.early = append(k.early, peeked...)
@@ -182,6 +184,6 @@ func (k *parkedPoll) tryAnswer(open func() (net.Conn, error)) bool {
 	} else {
 		s.answerPoll(context.Background(), answer, k.form, frames)
 	}
-	back = answer.err == nil && !answer.last && conn.SetWriteDeadline(time.Time{}) == nil && s.server.options.Resume(conn, k.early)
+	back = answer.err == nil && !answer.last && conn.SetWriteDeadline(time.Time{}) == nil && s.server.options.Resume(k.from, conn, k.early)
 	return true
 }

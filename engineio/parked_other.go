@@ -9,4 +9,4 @@ type parkedPoll struct{}
 
 func (*parkedPoll) wake() {}
 
-func (*Session) park(http.ResponseWriter, *poll, responseForm) bool { return false }
+func (*Session) park(http.ResponseWriter, *http.Request, *poll, responseForm) bool { return false }

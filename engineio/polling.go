@@ -71,7 +71,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 		select {
 		case <-p.ready:
 		case <-park:
-			if s.park(w, p, form) {
+			if s.park(w, r, p, form) {
 				return
 			}
 			park = nil

@@ -2,8 +2,6 @@ package engineio
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -51,8 +49,11 @@ type sessionShard struct {
 // NewServer makes a server. It calls onOpen once for every session, before any
 // packet of it is read; onOpen may already send. The Receiver that it returns gets
 // what arrives; nil refuses the session with 403. Shutdown ends the server's
-// goroutines.
+// goroutines. NewServer panics if Options.Node is no name.
 func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
+	if options.Node != "" && !ValidNode(options.Node) {
+		panic("engineio: bad node name " + options.Node)
+	}
 	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{}), parkAfter: parkAfter}
 	s.openRest = s.options.openRest()
 	for i := range s.shards {
@@ -179,7 +180,7 @@ func (s *Server) open(p Protocol, h *Handshake, binary binaryForm, websocket boo
 		server:    s,
 		flusher:   s.flushers[int(s.next.Add(1))%len(s.flushers)],
 		handshake: h,
-		id:        newSessionID(),
+		id:        newSessionID(s.options.Node),
 		protocol:  p,
 		binary:    binary,
 	}
@@ -244,16 +245,9 @@ func (o *Options) openRest() string {
 		o.PingInterval.Milliseconds(), o.PingTimeout.Milliseconds(), o.MaxPayload)
 }
 
-// newSessionID returns 120 random bits in 20 characters.
-func newSessionID() string {
-	var b [15]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
 func (s *Server) shard(id string) *sessionShard {
-	// The ids are random: two of their characters spread well.
-	return &s.shards[(uint(id[0])*31+uint(id[len(id)-1]))%sessionShards]
+	// The ids are random but for the node at their end: two characters of the rest spread well.
+	return &s.shards[(uint(id[0])*31+uint(id[len(id)/2]))%sessionShards]
 }
 
 func (s *Server) lookup(id string) *Session {
