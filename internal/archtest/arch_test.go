@@ -42,7 +42,7 @@ var rules = []rule{
 	{packages: "auth", belfry: []string{"."}, thirdParty: true},
 	{packages: "load"}, // knows the wire alone
 	{packages: "web"},
-	{packages: "server", belfry: []string{".", "socketio", "engineio", "auth", "web", "internal/plainhttp", "internal/handover"}, thirdParty: true},
+	{packages: "server", belfry: []string{".", "socketio", "engineio", "auth", "web", "internal/plainhttp", "internal/handover", "internal/hop"}, thirdParty: true},
 	{packages: "cmd/belfry", belfry: []string{all}, thirdParty: true},
 	{packages: "examples/engineio-echo", belfry: []string{"engineio"}},
 	{packages: "examples/socketio-echo", belfry: []string{"socketio", "engineio"}},
@@ -50,6 +50,7 @@ var rules = []rule{
 	{packages: "internal/porttest", belfry: []string{"."}},
 	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
 	{packages: "internal/handover"},
+	{packages: "internal/hop", thirdParty: true},
 	{packages: "internal/mongotest"},
 	{packages: "internal/redistest"},
 	{packages: "internal/pagetest"},
