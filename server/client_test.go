@@ -44,6 +44,7 @@ type client struct {
 	events   []event
 	acks     map[int]json.RawMessage
 	nextAck  int
+	pings    int               // of the server's heartbeat
 	drained  bool              // events are dropped
 	connects []json.RawMessage // the answers to CONNECT
 	refusals []json.RawMessage // CONNECT_ERROR
@@ -156,6 +157,9 @@ func (c *client) poll(ctx context.Context) {
 				err = errors.New("closed by the server")
 			}
 			if p == "2" {
+				c.mu.Lock()
+				c.pings++
+				c.mu.Unlock()
 				go c.post("3")
 			}
 			c.take(p)

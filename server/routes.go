@@ -9,7 +9,7 @@ import (
 // publicRoutes is what the public port answers.
 func (s *Server) publicRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(s.options.Path, s.limits.handshakesOf(markForeignHosts(s.sockets)))
+	mux.Handle(s.options.Path, s.passingOn(s.limits.handshakesOf(markForeignHosts(s.sockets))))
 	mux.Handle("GET "+s.options.Path+web.ClientFile, clientScript())
 	personal := s.rest.sharing(s.rest.forPages(s.rest.personal()))
 	mux.Handle("/v1/", personal)
@@ -32,6 +32,13 @@ func (s *Server) pushRoutes() http.Handler {
 	mux.Handle("/v1/", backend)
 	mux.Handle("/docs", backend)
 	mux.HandleFunc("GET /healthz", s.health)
+	return mux
+}
+
+// hopRoutes is what other nodes are answered: requests of sessions that are here. What came from a node is never passed on.
+func (s *Server) hopRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(s.options.Path, s.fromNodes(markForeignHosts(s.sockets)))
 	return mux
 }
 

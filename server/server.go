@@ -72,7 +72,9 @@ type Options struct {
 	// MaxQueue bounds what waits for one page, in bytes; 0 means 256 KiB.
 	MaxQueue int
 	Limits   Limits
-	Logger   *slog.Logger // nil means slog.Default()
+	// Hop makes the server one of many nodes; the zero value is a server that is alone.
+	Hop    HopOptions
+	Logger *slog.Logger // nil means slog.Default()
 }
 
 // The HTTP limits on what a stranger may take.
@@ -116,6 +118,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if err := o.Hop.check(); err != nil {
+		return o, err
+	}
 	return o, nil
 }
 
@@ -134,6 +139,7 @@ type Server struct {
 	expiry   *expiry
 	topics   *topicCheck
 	demo     *demo // nil unless Options.Demo
+	hop      *hopPort
 	stopping atomic.Bool
 
 	public    *http.Server
@@ -154,7 +160,7 @@ func New(ctx context.Context, options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, log: o.Logger, limits: newLimiter(o.Limits), failed: make(chan error, 3)}
+	s := &Server{options: o, log: o.Logger, limits: newLimiter(o.Limits), failed: make(chan error, 5)}
 	s.sockets = socketio.NewServer(socketio.Options{
 		Engine: engineio.Options{
 			PingInterval:     o.PingInterval,
@@ -163,7 +169,8 @@ func New(ctx context.Context, options Options) (*Server, error) {
 			MaxQueue:         o.MaxQueue,
 			CheckOrigin:      origins.allows,
 			HandshakeHeaders: proxyHeaders,
-			Resume:           func(c net.Conn, early []byte) bool { return s.resumed.Hand(c, early) },
+			Node:             o.Hop.Node,
+			Resume:           s.resume,
 			Logger:           o.Logger,
 		},
 		Logger: o.Logger,
@@ -203,7 +210,18 @@ func New(ctx context.Context, options Options) (*Server, error) {
 	keys := keyCheck{key: o.PushKey, open: o.OpenPush}
 	s.push = &pushHandler{service: s.service, keys: keys, zone: o.Zone, log: o.Logger}
 	s.rest = &rest{service: s.service, tokens: o.Tokens, keys: keys, origins: origins, limits: s.limits, log: o.Logger}
+	if o.Hop.Node != "" {
+		s.hop = newHopPort(o.Hop, s.sockets.Engine().Options(), loggingPanics(s.log, s.hopRoutes()), s.log)
+	}
 	return s, nil
+}
+
+// resume has a connection served on by the server that it was taken from.
+func (s *Server) resume(from *http.Server, c net.Conn, early []byte) bool {
+	if s.hop != nil && from == s.hop.server {
+		return s.hop.resumed.Hand(c, early)
+	}
+	return s.resumed.Hand(c, early)
 }
 
 // Service returns the rules that the server serves.
@@ -219,6 +237,18 @@ func (s *Server) Start() error {
 			return fmt.Errorf("server: %w", err)
 		}
 		s.listeners = append(s.listeners, l)
+	}
+	serving := []func() error{
+		func() error { return s.public.Serve(s.listeners[0]) },
+		func() error { return s.public.Serve(s.resumed) },
+		func() error { return s.private.Run(s.listeners[1]) },
+	}
+	if s.hop != nil {
+		if err := s.hop.listen(); err != nil {
+			s.closeListeners()
+			return fmt.Errorf("server: %w", err)
+		}
+		serving = append(serving, s.hop.serve, s.hop.serveResumed)
 	}
 	if s.options.Demo {
 		s.demo = newDemo(s.options.Tokens, s.PushAddr(), s.options.Zone, s.log)
@@ -240,11 +270,7 @@ func (s *Server) Start() error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}}
 	s.resumed = handover.Listen(s.listeners[0].Addr())
-	for _, serve := range []func() error{
-		func() error { return s.public.Serve(s.listeners[0]) },
-		func() error { return s.public.Serve(s.resumed) },
-		func() error { return s.private.Run(s.listeners[1]) },
-	} {
+	for _, serve := range serving {
 		go func() {
 			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 				s.failed <- fmt.Errorf("server: %w", err)
@@ -265,6 +291,14 @@ func (s *Server) Addr() string { return s.listeners[0].Addr().String() }
 // PushAddr returns the address of the push port.
 func (s *Server) PushAddr() string { return s.listeners[1].Addr().String() }
 
+// HopAddr returns where other nodes reach the hop listener, once started; "" where there is none.
+func (s *Server) HopAddr() string {
+	if s.hop == nil {
+		return ""
+	}
+	return s.hop.address
+}
+
 // Failed gets the error of a port that stopped by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
 
@@ -278,6 +312,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = shutdown(ctx, s.private.Shutdown)
 	}
 	err = errors.Join(err, s.sockets.Shutdown(ctx))
+	if s.hop != nil {
+		s.hop.passer.Close() // pages of other nodes come back through another one
+	}
 	if s.public != nil {
 		err = errors.Join(err, shutdown(ctx, func(ctx context.Context) error {
 			err := s.public.Shutdown(ctx)
@@ -286,6 +323,9 @@ func (s *Server) Stop(ctx context.Context) error {
 			}
 			return err
 		}))
+	}
+	if s.hop != nil {
+		s.hop.shutdown(ctx)
 	}
 	if s.demo != nil {
 		s.demo.close()
