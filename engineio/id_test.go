@@ -39,6 +39,18 @@ func TestIDsThatNameNoNode(t *testing.T) {
 	}
 }
 
+func FuzzNodeOf(f *testing.F) {
+	for _, sid := range []string{newSessionID("node-a"), newSessionID(""), "a.b.c", "."} {
+		f.Add(sid)
+	}
+	f.Fuzz(func(t *testing.T, sid string) {
+		node, ok := NodeOf(sid)
+		if ok != ValidNode(node) || ok && !strings.HasSuffix(sid, nodeSeparator+node) {
+			t.Errorf("%q is said to be of node %q (%v)", sid, node, ok)
+		}
+	})
+}
+
 func TestSessionsOfANodeSpreadOverTheShards(t *testing.T) {
 	o := slow
 	o.Node = strings.Repeat("n", MaxNodeLen)

@@ -25,6 +25,7 @@ type cluster struct {
 	t        testing.TB
 	nodes    []*fixture
 	networks []*network // to the nodes
+	direct   bool       // the nodes talk without these
 	front    string
 	turn     atomic.Uint32
 }
@@ -60,6 +61,9 @@ func startCluster(t testing.TB, n int, alter ...func(*Options)) *cluster {
 // address finds the nodes for each other: they talk through networks that can be cut.
 func (c *cluster) address(node string) (string, bool) {
 	for i, name := range clusterNames[:len(c.networks)] {
+		if name == node && c.direct {
+			return c.nodes[i].HopAddr(), true
+		}
 		if name == node {
 			return c.networks[i].Addr().String(), true
 		}

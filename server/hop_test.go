@@ -157,6 +157,25 @@ func TestANodeThatStopsLetsUpgradedPagesOfOthersGo(t *testing.T) {
 	eventually(t, "the pages are missed", func() bool { return c.nodes[0].sockets.Len() == 0 })
 }
 
+func TestANodeThatStopsTellsItsPagesThroughOthers(t *testing.T) {
+	c := startCluster(t, 2)
+	query := "EIO=4&transport=polling&sid=" + begin(t, c.nodes[0].Addr())
+	answered := make(chan rawAnswer, 1)
+	go func() { answered <- sendRaw(t, "GET", c.nodes[1].Addr(), query, "") }()
+	eventually(t, "the poll waits", func() bool { return waiting() == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	if err := c.nodes[0].Stop(ctx); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	if a := <-answered; a.status != http.StatusOK || a.body != "1" {
+		t.Errorf("the poll is answered %d %s", a.status, a.body)
+	}
+	if a := sendRaw(t, "GET", c.nodes[1].Addr(), query, ""); a.status != http.StatusBadRequest || a.body != unknownSession {
+		t.Errorf("the next one is answered %d %s", a.status, a.body)
+	}
+}
+
 func TestManyPollsGoOverOneConnectionAlsoWhenTheyWaitForLong(t *testing.T) {
 	c := startCluster(t, 2)
 	owner := c.nodes[0]
@@ -377,6 +396,12 @@ func TestNodesWithOtherSecretsPassNothingOn(t *testing.T) {
 	stranger := start(t, func(o *Options) {
 		o.Hop = HopOptions{Node: "node-b", Listen: "127.0.0.1:0", Secret: auth.Secret(strings.Repeat("x", auth.MinSecretBytes)), Address: c.address}
 	})
+	if a := sendRaw(t, "POST", stranger.Addr(), "EIO=4&transport=polling&sid=abc.nobody", "40"); a.status != http.StatusBadRequest || a.body != unknownSession {
+		t.Errorf("a node that nobody knows: %d %s", a.status, a.body)
+	}
+	if log := stranger.log.String(); strings.Contains(log, "passed on") {
+		t.Errorf("whoever names a node that nobody knows is noted:\n%s", log)
+	}
 	query := "EIO=4&transport=polling&sid=" + begin(t, c.nodes[0].Addr())
 	if a := sendRaw(t, "POST", stranger.Addr(), query, "40"); a.status != http.StatusBadRequest || a.body != unknownSession {
 		t.Errorf("answered %d %s", a.status, a.body)
