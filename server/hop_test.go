@@ -82,6 +82,9 @@ func TestJSONPThroughAnyNode(t *testing.T) {
 	sid := sidIn(t, open.body)
 	owner := c.owner(sid)
 	query += "&sid=" + sid
+	for got := open.body; !strings.Contains(got, "2:40"); { // until it is connected
+		got = sendRaw(t, "GET", c.front, query, "").body
+	}
 	login := `420["login",{"uid":"1","companyID":"1"}]`
 	form := "d=" + url.QueryEscape(fmt.Sprintf("%d:%s", len(login), login))
 	if a := sendRaw(t, "POST", c.front, query, form, "Content-Type", "application/x-www-form-urlencoded"); a.status != 200 || a.body != "ok" || !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
@@ -273,6 +276,9 @@ func TestBodiesAreBoundedThroughAHop(t *testing.T) {
 	c := startCluster(t, 2, func(o *Options) { o.MaxPayload = limit })
 	query := "EIO=4&transport=polling&sid=" + begin(t, c.nodes[0].Addr())
 	if a := sendRaw(t, "POST", c.nodes[1].Addr(), query, "40"); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if a := sendRaw(t, "GET", c.nodes[1].Addr(), query, ""); !strings.HasPrefix(a.body, "40") {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	largest := `42["unknown","` + strings.Repeat("x", limit-16) + `"]`
