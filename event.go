@@ -32,6 +32,10 @@ var ownEvents = []string{
 	"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener",
 }
 
+// ReservedEvent reports whether an event is belfry's own or Socket.IO's, so that an application
+// cannot send one of that name.
+func ReservedEvent(name string) bool { return slices.Contains(ownEvents, name) }
+
 // PublishEvent sends an event to the pages in rooms and returns how many it was queued
 // for. It fails with [ErrInvalid], or with [ErrUnavailable] where pages cannot be reached. With a key it is sent once; see
 // [Service.PushMessage].
@@ -81,7 +85,7 @@ func (e *GenericEvent) check() error {
 		name = invalidField("event", "is missing")
 	case len(e.Event) > MaxEventNameBytes || !utf8.ValidString(e.Event):
 		name = invalidField("event", "must be at most %d bytes of UTF-8", MaxEventNameBytes)
-	case slices.Contains(ownEvents, e.Event):
+	case ReservedEvent(e.Event):
 		name = invalidField("event", "%q is used by belfry itself", e.Event)
 	}
 	if len(e.Rooms) == 0 {
