@@ -23,6 +23,7 @@ type cli struct {
 	Bench   benchCmd   `cmd:"" help:"Put load on an installation and measure it."`
 	Explain explainCmd `cmd:"" help:"Tell what became of a message."`
 	Token   tokenCmd   `cmd:"" help:"Sign a login token."`
+	Health  healthCmd  `cmd:"" help:"Ask a running server whether it can do its work."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
 
