@@ -2,13 +2,14 @@
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.0
+HELM := helm.sh/helm/v3/cmd/helm@v3.21.4
 GOSOURCES := $(shell git ls-files '*.go' '*.sql' go.mod go.sum web/unbuilt 2>/dev/null)
 WEBSOURCES := web/copy-client.mjs $(shell find web/demo -type f -not -path '*/node_modules/*')
 DEMO := web/dist/demo/index.html
 MODULES := web/node_modules/.package-lock.json
 PEERS := bench/socketio/node_modules/.package-lock.json
 
-.PHONY: build run test web lint test-go test-peers test-web bench million bench-peers soak fuzz clean
+.PHONY: build run test web lint lint-deploy test-go test-peers test-web bench million bench-peers soak fuzz clean
 
 build: bin/belfry  ## the program with its pages
 
@@ -36,6 +37,11 @@ lint:
 	go vet ./...
 	go run $(STATICCHECK) ./...
 	cd internal/ferretdb && go vet .
+
+CHART := deploy/helm/belfry --kube-version 1.30 --set secret.existing=s
+lint-deploy:       ## the Helm chart
+	go run $(HELM) lint --strict $(CHART)
+	go run $(HELM) template $(CHART) --set ingress.enabled=true >/dev/null
 
 test-go:
 	scripts/need redis-server
