@@ -18,8 +18,8 @@ type Explanation struct {
 	Verdict string
 	// Steps are what happened, in order.
 	Steps []Fact
-	// Partial says that this process has dropped facts, so that the steps may have gaps. Facts that
-	// are too old are missing, too.
+	// Partial says that this process has dropped facts, or is not the only one that notes them, so that the steps may
+	// have gaps. Facts that are too old are missing, too.
 	Partial bool
 }
 
@@ -33,7 +33,7 @@ const (
 // Explain tells the story of a message, a notice or a scheduled push for one user; of a message to one receiver
 // the user may be empty. It fails with [ErrNotFound] if nothing is known of the message.
 func (s *Service) Explain(ctx context.Context, id ID, user UserID) (Explanation, error) {
-	e := Explanation{Message: id, User: user, Partial: s.journal.Dropped() > 0}
+	e := Explanation{Message: id, User: user, Partial: s.shared || s.journal.Dropped() > 0}
 	m, err := s.store.Message(ctx, id)
 	found := err == nil
 	if err != nil && ErrorCode(err) != ErrNotFound {

@@ -20,12 +20,16 @@ const (
 	followPatience = 150 * time.Millisecond
 	// fillReaders bounds the questions to the store at the same time while a gap is filled.
 	fillReaders = 16
+	// maxReceiving bounds the units of other nodes for whose pages counts are read at the same time. Beyond it what
+	// others send waits.
+	maxReceiving = 256
 )
 
 // A follower keeps up with what other nodes store.
 type follower struct {
-	wake chan struct{}
-	last lastReader
+	wake      chan struct{}
+	last      lastReader
+	receiving chan struct{} // slots
 
 	mu    sync.Mutex
 	lost  bool // what other nodes say has gaps that they do not know of
@@ -64,7 +68,9 @@ func (f *follower) end() {
 	}
 }
 
-func newFollower() follower { return follower{wake: make(chan struct{}, 1)} }
+func newFollower() follower {
+	return follower{wake: make(chan struct{}, 1), receiving: make(chan struct{}, maxReceiving)}
+}
 
 // look has the follower look at the store now.
 func (f *follower) look() {
@@ -135,19 +141,22 @@ func (s *Service) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	short, cancel := context.WithTimeout(ctx, followPatience/4)
-	err = s.line.reach(short, last)
-	cancel()
-	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	s.follower.look()
 	bounded, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	if err := s.line.reach(bounded, last); err != nil {
-		return Errorf(ErrUnavailable, "this node is behind what is stored; try again")
+	for patience := followPatience / 4; ; patience = followPatience {
+		short, cancel := context.WithTimeout(bounded, patience)
+		err := s.line.reach(short, last)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case bounded.Err() != nil:
+			return Errorf(ErrUnavailable, "this node is behind what is stored; try again")
+		}
+		s.follower.look()
 	}
-	return nil
 }
 
 // A lastReader asks a store for the last place, once for all who ask at the same time. Each gets an answer to a question
@@ -216,6 +225,7 @@ func (s *Service) Receive(u Unit, reached func(pages []int)) {
 		s.line.arrive(u.After, []ID{u.Last}, func(int) {})
 		return
 	}
+	s.follower.receiving <- struct{}{}
 	go s.receive(u, reached)
 }
 
@@ -236,6 +246,7 @@ func (s *Service) receive(u Unit, reached func(pages []int)) {
 			counts.prepare(n.Receiver, "")
 		}
 	}
+	<-s.follower.receiving
 	if places[len(places)-1] != u.Last { // what comes there is for pages of other nodes
 		places, at = append(places, u.Last), append(at, nil)
 	}

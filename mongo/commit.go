@@ -212,10 +212,34 @@ func (s *Store) begin(ctx context.Context) error {
 	return err
 }
 
+// maxSteps is how many commits newest follows before it asks for the last of all.
+const maxSteps = 4
+
 // newest returns the newest commit, without its ops.
 func (s *Store) newest(ctx context.Context) (commit, bool, error) {
+	if known, _ := s.head.get(); known.N > 0 && !s.head.old() {
+		// Mostly there are none after the one that is known, or few. Numbers have no gaps.
+		c := commit{State: known}
+		for range maxSteps {
+			next, ok, err := s.commitAt(ctx, c.State.N+1)
+			if err != nil || !ok {
+				return c, err == nil, err
+			}
+			c = next
+		}
+	}
 	var c commit
 	err := s.c.commits.FindOne(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}}).
+		SetProjection(bson.D{{Key: "ops", Value: 0}, {Key: "touches", Value: 0}})).Decode(&c)
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return c, false, nil
+	}
+	return c, err == nil, err
+}
+
+// commitAt returns the commit of a number, without its ops.
+func (s *Store) commitAt(ctx context.Context, n int64) (c commit, ok bool, err error) {
+	err = s.c.commits.FindOne(ctx, bson.D{{Key: "_id", Value: n}}, options.FindOne().
 		SetProjection(bson.D{{Key: "ops", Value: 0}, {Key: "touches", Value: 0}})).Decode(&c)
 	if errors.Is(err, driver.ErrNoDocuments) {
 		return c, false, nil

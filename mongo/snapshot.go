@@ -87,6 +87,9 @@ func (s *Store) snapshot(ctx context.Context, touches []string, read func(ctx co
 // touchedSince reports whether a commit after n touches one of these, or any
 // where touches is nil.
 func (s *Store) touchedSince(ctx context.Context, n int64, touches []string) (bool, error) {
+	if _, any, err := s.commitAt(ctx, n+1); !any || touches == nil {
+		return any, err
+	}
 	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: n}}}}
 	if touches != nil {
 		filter = append(filter, bson.E{Key: "touches", Value: bson.D{{Key: "$in", Value: touches}}})

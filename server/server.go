@@ -55,6 +55,8 @@ type Options struct {
 	// TopicHook is asked about topics that a page's token does not list; without a URL
 	// they are refused.
 	TopicHook TopicHook
+	// Cluster makes the broker and the presence of a node of several; nil means that this is the only one.
+	Cluster Cluster
 	// Grace is how long a user without a page still counts as online; 0 means
 	// 3 s.
 	Grace time.Duration
@@ -76,6 +78,41 @@ type Options struct {
 	Hop    HopOptions
 	Logger *slog.Logger // nil means slog.Default()
 }
+
+// A Cluster makes what a node shares with others. The server closes both.
+type Cluster interface {
+	Broker(belfry.Emitter) Broker
+	Presence(belfry.PresenceOptions) (Presence, error)
+}
+
+// A Broker is a [belfry.Broker] that is closed at the end.
+type Broker interface {
+	belfry.Broker
+	Close()
+}
+
+// A Presence is a [belfry.Presence] that is closed at the end.
+type Presence interface {
+	belfry.Presence
+	Close()
+}
+
+// alone is the Cluster of a single node.
+type alone struct{}
+
+func (alone) Broker(e belfry.Emitter) Broker { return NewMemoryBroker(e) }
+
+func (alone) Presence(o belfry.PresenceOptions) (Presence, error) {
+	return belfry.NewMemoryPresence(o), nil
+}
+
+// NewMemoryBroker makes the broker of a single node.
+func NewMemoryBroker(e belfry.Emitter) Broker { return memoryBroker{belfry.NewMemoryBroker(e)} }
+
+type memoryBroker struct{ *belfry.MemoryBroker }
+
+// Close implements [Broker].
+func (memoryBroker) Close() {}
 
 // The HTTP limits on what a stranger may take.
 const (
@@ -115,6 +152,9 @@ func (o Options) withDefaults() (Options, error) {
 		}
 		o.Zone = zone
 	}
+	if o.Cluster == nil {
+		o.Cluster = alone{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -131,7 +171,8 @@ type Server struct {
 	log      *slog.Logger
 	sockets  *socketio.Server
 	service  *belfry.Service
-	presence *belfry.MemoryPresence
+	broker   Broker
+	presence Presence
 	janitor  *belfry.Janitor // nil before Start
 	push     *pushHandler
 	rest     *rest
@@ -176,14 +217,17 @@ func New(ctx context.Context, options Options) (*Server, error) {
 		Logger: o.Logger,
 	})
 	pages := s.sockets.Of("/")
-	broker := belfry.NewMemoryBroker(&emitter{pages: pages, zone: o.Zone, log: o.Logger})
-	s.presence = belfry.NewMemoryPresence(belfry.PresenceOptions{
+	s.broker = o.Cluster.Broker(&emitter{pages: pages, zone: o.Zone, log: o.Logger})
+	s.presence, err = o.Cluster.Presence(belfry.PresenceOptions{
 		Grace:   o.Grace,
-		Changed: belfry.AnnounceOnline(broker),
+		Changed: belfry.AnnounceOnline(s.broker),
 	})
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
 	s.service, err = belfry.NewService(ctx, belfry.ServiceOptions{
 		Store:            o.Store,
-		Broker:           broker,
+		Broker:           s.broker,
 		Presence:         s.presence,
 		Journal:          o.Journal,
 		ReplayLimit:      o.ReplayLimit,
@@ -194,6 +238,7 @@ func New(ctx context.Context, options Options) (*Server, error) {
 	})
 	if err != nil {
 		s.presence.Close()
+		s.broker.Close()
 		return nil, fmt.Errorf("server: %w", err)
 	}
 	s.expiry, s.topics = newExpiry(askForToken, endExpired), newTopicCheck(o.TopicHook)
@@ -337,6 +382,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.topics.close()
 	s.presence.Close()
 	s.service.Close()
+	s.broker.Close()
 	return err
 }
 

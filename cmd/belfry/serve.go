@@ -44,6 +44,8 @@ type serverFlags struct {
 	ForcedCategories []string `help:"Categories of messages that users cannot turn off." placeholder:"NAME"`
 
 	Auth      authFlags      `embed:"" prefix:"auth."`
+	Redis     redisFlags     `embed:"" prefix:"redis."`
+	Cluster   clusterFlags   `embed:"" prefix:"cluster."`
 	Presence  presenceFlags  `embed:"" prefix:"presence."`
 	Retention retentionFlags `embed:"" prefix:"retention."`
 	Record    recordFlags    `embed:"" prefix:"record."`
@@ -198,6 +200,11 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 		_, err := store.Counts(ctx, belfry.Identity{User: "health", Company: "check"})
 		return err
 	}
+	leave, err := f.joinCluster(ctx, &options, log)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	alter(&options)
 	srv, err := server.New(ctx, options)
 	if err != nil {

@@ -1,0 +1,472 @@
+package belfry_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"belfry"
+)
+
+// A sharedStore is what several processes share: it calls for places when it is a change's turn, and sometimes another is
+// first.
+type sharedStore struct {
+	*shakyStore
+	overtaken func() bool
+
+	turn sync.Mutex
+	last belfry.ID
+}
+
+func newSharedStore(t *testing.T, overtaken func() bool) *sharedStore {
+	return &sharedStore{shakyStore: newShakyStore(t), overtaken: overtaken}
+}
+
+// take has a change made when it is its turn. Where it changes nothing, its place is free.
+func (s *sharedStore) take(place belfry.Placer, change func(place belfry.ID) (changed bool, err error)) error {
+	if s.overtaken() {
+		last, _ := s.Last(context.Background())
+		place(last)
+	}
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	at := place(s.last)
+	changed, err := change(at)
+	if changed && err == nil {
+		s.last = at
+	}
+	return err
+}
+
+func (s *sharedStore) Last(context.Context) (belfry.ID, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.last, nil
+}
+
+func (s *sharedStore) Add(ctx context.Context, e belfry.Entries) (replaced []belfry.Replaced, err error) {
+	var last belfry.ID
+	err = s.take(func(after belfry.ID) belfry.ID {
+		e.Place(after, &e)
+		for i := range e.Messages {
+			last = e.Messages[i].ID
+		}
+		for i := range e.Activities {
+			if id := e.Activities[i].ID; id.Compare(last) > 0 {
+				last = id
+			}
+		}
+		return last
+	}, func(belfry.ID) (bool, error) {
+		e.Place = nil
+		replaced, err = s.shakyStore.Add(ctx, e)
+		return !last.IsZero(), err
+	})
+	return replaced, err
+}
+
+func (s *sharedStore) Mark(ctx context.Context, who belfry.Identity, mark belfry.Mark) (marked belfry.Marked, err error) {
+	err = s.take(mark.Place, func(place belfry.ID) (bool, error) {
+		mark.Place = belfry.At(place)
+		marked, err = s.shakyStore.Mark(ctx, who, mark)
+		return marked.OwnRows+marked.SharedRows > 0, err
+	})
+	return marked, err
+}
+
+func (s *sharedStore) Edit(ctx context.Context, m belfry.Message, place belfry.Placer) error {
+	return s.take(place, func(at belfry.ID) (bool, error) { return true, s.Store.Edit(ctx, m, belfry.At(at)) })
+}
+
+func (s *sharedStore) Withdraw(ctx context.Context, id belfry.ID, place belfry.Placer) (m belfry.Message, err error) {
+	err = s.take(place, func(at belfry.ID) (bool, error) {
+		m, err = s.Store.Withdraw(ctx, id, belfry.At(at))
+		return true, err
+	})
+	return m, err
+}
+
+// A network joins the brokers of several nodes.
+type network struct {
+	lossy func() bool // drops a unit on its way to a node
+
+	mu    sync.Mutex
+	nodes []*netBroker
+}
+
+// A netBroker is a node's.
+type netBroker struct {
+	network  *network
+	hub      *hub
+	receiver belfry.Receiver
+	in       chan func()
+
+	mu      sync.Mutex
+	cut     bool
+	watched map[string]map[string]int // by room, the pages
+}
+
+func (n *network) broker(t *testing.T, h *hub) *netBroker {
+	b := &netBroker{network: n, hub: h, in: make(chan func(), 10_000), watched: make(map[string]map[string]int)}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.nodes = append(n.nodes, b)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for f := range b.in {
+			f()
+		}
+	}()
+	t.Cleanup(func() { close(b.in); <-done })
+	return b
+}
+
+func (b *netBroker) Serve(r belfry.Receiver) bool {
+	b.receiver = r
+	return true
+}
+
+func (b *netBroker) Emit(env belfry.Envelope) int { return b.hub.Emit(env) }
+
+func (b *netBroker) Pace() {}
+
+func (b *netBroker) Watch(_ context.Context, page string, rooms []string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, room := range rooms {
+		if b.watched[room] == nil {
+			b.watched[room] = make(map[string]int)
+		}
+		b.watched[room][page]++
+	}
+	return nil
+}
+
+func (b *netBroker) Unwatch(page string, rooms []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for room, pages := range b.watched {
+		if rooms == nil || slices.Contains(rooms, room) {
+			delete(pages, page)
+		}
+	}
+}
+
+func (b *netBroker) watches(room string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return room == belfry.EverybodyRoom || len(b.watched[room]) > 0
+}
+
+func (b *netBroker) isCut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
+}
+
+// setCut cuts the node off from the others, or ends that.
+func (b *netBroker) setCut(cut bool) {
+	b.mu.Lock()
+	b.cut = cut
+	b.mu.Unlock()
+	if cut {
+		b.receiver.Lost()
+	} else {
+		b.receiver.Found()
+	}
+}
+
+// others calls f for the nodes that can be reached.
+func (b *netBroker) others(f func(*netBroker)) {
+	b.network.mu.Lock()
+	defer b.network.mu.Unlock()
+	for _, other := range b.network.nodes {
+		if other != b && !b.isCut() && !other.isCut() {
+			f(other)
+		}
+	}
+}
+
+func (b *netBroker) Publish(_ context.Context, env belfry.Envelope) (belfry.Reach, error) {
+	reach := belfry.Reach{}
+	if len(env.Recount) == 0 {
+		reach.Here = b.hub.Emit(env)
+	}
+	answers := newAnswers(1)
+	b.others(func(other *netBroker) {
+		answers.wanted++
+		other.in <- func() { answers.add([]int{other.receiver.Deliver(env)}, []int{0}) }
+	})
+	reach.Elsewhere = answers.wait
+	return reach, nil
+}
+
+func (b *netBroker) Share(u belfry.Unit) belfry.Reach {
+	answers := newAnswers(len(u.News))
+	b.others(func(other *netBroker) {
+		if b.network.lossy() {
+			return
+		}
+		part := belfry.Unit{After: u.After, Last: u.Last}
+		var at []int
+		for i := range u.News {
+			if other.watches(u.News[i].Room()) {
+				part.News, at = append(part.News, u.News[i]), append(at, i)
+			}
+		}
+		if len(at) > 0 {
+			answers.wanted++
+		}
+		other.in <- func() { other.receiver.Receive(part, func(pages []int) { answers.add(pages, at) }) }
+	})
+	return belfry.Reach{Elsewhere: answers.wait}
+}
+
+// answers gather how many pages other nodes have reached.
+type answers struct {
+	wanted int // set before anybody waits
+	each   chan struct{}
+
+	mu    sync.Mutex
+	pages []int
+}
+
+func newAnswers(n int) *answers {
+	return &answers{pages: make([]int, n), each: make(chan struct{}, 16)}
+}
+
+func (a *answers) add(pages, at []int) {
+	if len(at) == 0 {
+		return
+	}
+	a.mu.Lock()
+	for i, n := range pages {
+		a.pages[at[i]] += n
+	}
+	a.mu.Unlock()
+	a.each <- struct{}{}
+}
+
+func (a *answers) wait(context.Context) ([]int, error) {
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	for range a.wanted {
+		select {
+		case <-a.each:
+		case <-patience.C:
+			return a.pages, context.DeadlineExceeded
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.pages), nil
+}
+
+// An installation is several nodes on one store.
+type installation struct {
+	t     *testing.T
+	store *sharedStore
+	nodes []*bench
+	links []*netBroker
+}
+
+func newInstallation(t *testing.T, n int, lossy, overtaken func() bool) *installation {
+	in := &installation{t: t, store: newSharedStore(t, overtaken)}
+	network := &network{lossy: lossy}
+	for range n {
+		h := newHub()
+		link := network.broker(t, h)
+		service, err := belfry.NewService(context.Background(), belfry.ServiceOptions{Store: in.store, Broker: link, CatchUpLimit: 100_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(service.Close)
+		in.nodes = append(in.nodes, &bench{Service: service, store: in.store.shakyStore, hub: h, t: t})
+		in.links = append(in.links, link)
+	}
+	return in
+}
+
+// A reader is somebody who goes from node to node, and remembers where it was.
+type reader struct {
+	who    belfry.Identity
+	start  belfry.Cursor
+	cursor belfry.Cursor
+	places []belfry.ID // of what it was told
+}
+
+// visit logs in at a node, stays until leave is closed, and notes what it was told.
+func (r *reader) visit(b *bench, leave <-chan struct{}) error {
+	p := b.hub.newPage()
+	w, err := b.Login(context.Background(), r.who, p, belfry.LoginOptions{Cursor: r.cursor, Trusted: true})
+	if err != nil {
+		return err
+	}
+	<-leave
+	p.close()
+	b.Logout(r.who, p, w.Cursor, "it goes on")
+	r.note(p, w.Cursor)
+	return nil
+}
+
+func (r *reader) note(p *page, welcome belfry.Cursor) {
+	if belfry.ID(welcome).Compare(belfry.ID(r.cursor)) > 0 {
+		r.cursor = welcome
+	}
+	if r.start == (belfry.Cursor{}) {
+		r.start = r.cursor
+	}
+	for _, e := range p.all() {
+		switch v := e.arg.(type) {
+		case belfry.MessageEvent:
+			r.places = append(r.places, v.Message.ID)
+		case *belfry.Activity:
+			r.places = append(r.places, v.ID)
+		case belfry.RevisionEvent:
+			r.places = append(r.places, v.Place)
+		}
+		if belfry.ID(e.cursor).Compare(belfry.ID(r.cursor)) > 0 {
+			r.cursor = e.cursor
+		}
+	}
+}
+
+// check compares what a reader was told with the log.
+func (r *reader) check(t *testing.T, store belfry.Store) {
+	t.Helper()
+	entries, complete, err := store.Since(context.Background(), r.who, belfry.ID(r.start), belfry.ID{0: 0xff}, 1_000_000)
+	if err != nil || !complete {
+		t.Fatalf("the log of %v: complete %v, %v", r.who, complete, err)
+	}
+	var want []belfry.ID
+	for _, e := range entries {
+		want = append(want, e.Place)
+	}
+	if !slices.Equal(r.places, want) {
+		for i := range max(len(want), len(r.places)) {
+			if i >= len(want) || i >= len(r.places) || want[i] != r.places[i] {
+				t.Errorf("%v was told of %d places, want %d; the first difference is at %d of %v, %v", r.who, len(r.places), len(want), i, r.places[max(0, min(i-1, len(r.places))):min(i+3, len(r.places))], want[max(0, min(i-1, len(want))):min(i+3, len(want))])
+				return
+			}
+		}
+	}
+}
+
+// TestNodesTellEveryPageTheLogInItsOrder has readers go from node to node while others push, mark and are cut off, and
+// units are lost: each reader is told of everything, once and in order.
+func TestNodesTellEveryPageTheLogInItsOrder(t *testing.T) {
+	for name, loss := range map[string]float64{"all that is sent arrives": 0, "a twentieth is lost": 0.05, "all is lost": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testNodes(t, loss)
+		})
+	}
+}
+
+func testNodes(t *testing.T, loss float64) {
+	chance := func(p float64) func() bool { return func() bool { return rand.Float64() < p } }
+	in := newInstallation(t, 3, chance(loss), chance(0.3))
+	companies := []belfry.CompanyID{"acme", "other"}
+	var identities []belfry.Identity
+	for i := range 4 {
+		for _, company := range companies {
+			identities = append(identities, belfry.Identity{User: belfry.UserID(fmt.Sprint(i)), Company: company})
+		}
+	}
+	ctx := context.Background()
+	node := func() *bench { return in.nodes[rand.IntN(len(in.nodes))] }
+
+	if _, err := in.nodes[0].PushActivity(ctx, belfry.ActivityPush{Activity: belfry.Activity{Company: "another", Content: "0", ObjectType: 1, ObjectID: "1"}}, nil); err != nil {
+		t.Fatal(err) // so that there is a cursor for readers to begin with
+	}
+	var writers, readers, cutter sync.WaitGroup
+	finished := make(chan struct{})
+	var all []*reader
+	started := make(chan struct{}, 2*len(identities))
+	for range 2 {
+		for _, who := range identities {
+			r := &reader{who: who}
+			all = append(all, r)
+			readers.Go(func() {
+				for visits := 0; ; visits++ {
+					leave := make(chan struct{})
+					timer := time.AfterFunc(time.Duration(rand.IntN(30))*time.Millisecond, func() { close(leave) })
+					err := r.visit(node(), leave)
+					timer.Stop()
+					if err != nil {
+						t.Errorf("%v: %v", who, err)
+						return
+					}
+					if visits == 0 {
+						started <- struct{}{}
+					}
+					select {
+					case <-finished:
+						gone := make(chan struct{})
+						close(gone)
+						if err := r.visit(node(), gone); err != nil {
+							t.Errorf("%v: %v", who, err)
+						}
+						return
+					default:
+					}
+				}
+			})
+		}
+	}
+	for range all {
+		<-started
+	}
+	for range 4 {
+		writers.Go(func() {
+			for i := range 60 {
+				b, who := node(), identities[rand.IntN(len(identities))]
+				var err error
+				switch i % 5 {
+				case 0:
+					_, err = b.PushActivity(ctx, belfry.ActivityPush{Activity: belfry.Activity{
+						Company: who.Company, Content: fmt.Sprint(i), ObjectType: 1, ObjectID: "1"}, Notify: []belfry.UserID{who.User}}, nil)
+				case 1:
+					_, err = b.PushMessage(ctx, belfry.Push{Message: belfry.Message{Company: who.Company, Content: fmt.Sprint(i)}, Notice: true}, nil)
+				case 2:
+					_, err = b.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionRead})
+				case 3:
+					_, err = b.PushMessage(ctx, belfry.Push{Message: belfry.Message{Content: fmt.Sprint(i)}, Receivers: []belfry.UserID{"0", "1", "2", "3"}}, nil)
+				default:
+					_, err = b.PushMessage(ctx, belfry.Push{Message: belfry.Message{Company: who.Company, Content: fmt.Sprint(i)}, Receivers: []belfry.UserID{who.User}}, nil)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	stop := make(chan struct{})
+	cutter.Go(func() {
+		for {
+			link := in.links[rand.IntN(len(in.links))]
+			link.setCut(true)
+			timer := time.NewTimer(time.Duration(rand.IntN(300)) * time.Millisecond)
+			select {
+			case <-timer.C:
+			case <-stop:
+				link.setCut(false)
+				return
+			}
+			link.setCut(false)
+		}
+	})
+	writers.Wait()
+	close(stop)
+	cutter.Wait()
+	close(finished)
+	readers.Wait()
+	for _, r := range all {
+		r.check(t, in.store)
+	}
+}
