@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"belfry"
+	"belfry/redis/emitters"
+
 	"github.com/redis/rueidis"
 )
 
@@ -100,6 +103,11 @@ func dial(ctx context.Context, addr string, d *net.Dialer, t *tls.Config) (net.C
 		return d.DialContext(ctx, "tcp", addr)
 	}
 	return (&tls.Dialer{NetDialer: d, Config: t}).DialContext(ctx, "tcp", addr)
+}
+
+// HearEmitters is [emitters.Listen] over the client's connection, of which nothing else is read meanwhile.
+func (c *Client) HearEmitters(ctx context.Context, o emitters.Options, emit func(belfry.Envelope)) error {
+	return emitters.Listen(ctx, c.r, o, emit)
 }
 
 // Close ends the connections. What uses the client is closed before.

@@ -1,6 +1,10 @@
 package redis
 
-import "belfry"
+import (
+	"context"
+
+	"belfry"
+)
 
 // ErrOut is why nobody was asked.
 var ErrOut = errOut
@@ -40,4 +44,34 @@ func (p *Presence) Vanish() {
 	p.closed = true
 	p.mu.Unlock()
 	p.Close()
+}
+
+// SendRaw sends a message to all nodes.
+func (b *Broker) SendRaw(ctx context.Context, message string) error {
+	return b.c.r.Do(ctx, b.publish(channelAll, message)).Error()
+}
+
+// KillOthers closes all connections of other clients.
+func (c *Client) KillOthers(ctx context.Context) error {
+	for _, kind := range []string{"normal", "pubsub"} {
+		if err := c.r.Do(ctx, c.r.B().Arbitrary("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Build()).Error(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TakeApart decodes a message as a broker does, and all that is in it.
+func TakeApart(message string) {
+	_, p, err := decode(message)
+	if err != nil {
+		return
+	}
+	if p.Envelope != nil {
+		env := p.Envelope.envelope()
+		channelsOf(env.Rooms)
+	}
+	for i := range p.News {
+		channelOf(p.News[i].Room())
+	}
 }

@@ -205,9 +205,21 @@ func (p *Presence) certain(nodes map[string]string) (map[string]bool, bool) {
 	return found, all
 }
 
+// missRest is the least time between two questions for nodes that are not known: anybody may name one.
+const missRest = 200 * time.Millisecond
+
 // Address returns the address of a node that is alive. Of nodes that it knows it asks nobody. Of others it asks Redis
-// once, for at most Patience; while Redis is away nobody.
+// once, for at most Patience, and not more often than every 200 ms; while Redis is away nobody.
 func (p *Presence) Address(node string) (string, bool) {
+	p.mu.Lock()
+	known, again := p.isAlive(node), time.Since(p.asked) < missRest
+	if !known {
+		p.asked = time.Now()
+	}
+	p.mu.Unlock()
+	if !known && again {
+		return "", false
+	}
 	found, _ := p.alive(map[string]string{node: ""})
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +32,8 @@ type PresenceOptions struct {
 	// has pages and how many they are, for code that reads it. It has no prefix, and is
 	// not to be had on a cluster. All nodes have the same.
 	ArticleHash bool
+	// Node is this process's name in Redis, another at each start; "" means one of 16 random digits.
+	Node string
 	// Address is where other nodes reach this one. They find it with [Presence.Address].
 	Address string
 	// Gone is called when a node's lease has ended, or the node was closed: once on every other node that has known it, at
@@ -73,6 +74,7 @@ type Presence struct {
 	written   uint64          // users' pages, so far
 	away      list.List       // of *awayUser, in the order of time
 	nodes     map[string]peer // that are alive, this one included
+	asked     time.Time       // when Address asked last for one that is not among them
 	missed    bool            // the lease was not renewed when it was time
 	shards    shards
 	stale     queue[*company] // to be announced
@@ -104,7 +106,7 @@ func NewPresence(c *Client, o PresenceOptions) (*Presence, error) {
 	var nonce [8]byte
 	rand.Read(nonce[:]) // never fails
 	p := &Presence{
-		c: c, log: c.log, node: hex.EncodeToString(nonce[:]), article: o.ArticleHash,
+		c: c, log: c.log, node: o.Node, article: o.ArticleHash,
 		grace: o.Grace, coalesce: o.Coalesce, lease: o.Lease, patience: o.Patience, changed: o.Changed,
 		address: o.Address, gone: o.Gone,
 		seed: maphash.MakeSeed(), nodes: make(map[string]peer),
@@ -118,6 +120,9 @@ func NewPresence(c *Client, o PresenceOptions) (*Presence, error) {
 	}
 	for i := range p.companies {
 		p.companies[i] = make(map[belfry.CompanyID]*company)
+	}
+	if p.node == "" {
+		p.node = hex.EncodeToString(nonce[:])
 	}
 	p.setDefaults()
 	p.start()
@@ -168,7 +173,7 @@ func (p *Presence) setDefaults() {
 	}
 }
 
-// Node is this process's name in Redis. It is of 16 letters and digits, and another each time.
+// Node is this process's name in Redis.
 func (p *Presence) Node() string { return p.node }
 
 // Join implements [belfry.Presence]. It never fails. It waits until Redis has confirmed the page, at most for Patience,
@@ -269,23 +274,6 @@ func (p *Presence) PagesOf(_ context.Context, id belfry.UserID) ([]belfry.OpenPa
 }
 
 var errClosed = errors.New("redis: the presence is closed")
-
-// Present returns the identities of a company that have a page on any node, or those of all companies where company is
-// empty. It never fails.
-func (p *Presence) Present(_ context.Context, company belfry.CompanyID) ([]belfry.Identity, error) {
-	p.mu.Lock()
-	all, closed := p.here(company), p.closed
-	p.mu.Unlock()
-	if closed {
-		return all, nil
-	}
-	found := make(map[belfry.Identity]struct{}, len(all))
-	for _, who := range all {
-		found[who] = struct{}{}
-	}
-	p.presentElsewhere(company, found)
-	return slices.Collect(maps.Keys(found)), nil
-}
 
 // Here implements [belfry.Presence].
 func (p *Presence) Here(id belfry.CompanyID) []belfry.Identity {
