@@ -77,6 +77,21 @@ func (s *Service) publishEvent(ctx context.Context, e GenericEvent) (pages int, 
 	return s.pages(ctx, reach), nil
 }
 
+// EmitHere shows the pages of this node an event that came from elsewhere: by Redis, from a Socket.IO emitter.
+func (s *Service) EmitHere(env Envelope) (pages int) {
+	text := len(env.Args) == 0
+	if !text {
+		_, text = env.Args[len(env.Args)-1].(string)
+	}
+	s.line.at(func(place ID) {
+		if text && !env.Disconnect {
+			env.Cursor = Cursor(place)
+		}
+		pages = s.emit(env)
+	})
+	return pages
+}
+
 // check checks an event and cuts the white space around its data.
 func (e *GenericEvent) check() error {
 	var name, rooms, data error

@@ -218,6 +218,14 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 	if err := srv.Start(); err != nil {
 		return err
 	}
+	hearing, stopHearing := context.WithCancel(ctx)
+	ended, err := f.hearEmitters(hearing, srv.Service(), log)
+	if err != nil {
+		stopHearing()
+		return err
+	}
+	defer ended()
+	defer stopHearing()
 	started(srv)
 	select {
 	case err = <-srv.Failed():
