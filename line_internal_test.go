@@ -130,3 +130,131 @@ func BenchmarkLine(b *testing.B) {
 		}
 	})
 }
+
+// A place that is n places after the beginning.
+func placeAt(n byte) ID { return ID{0: 0x70, 11: n} }
+
+// arriving has places of another node told, and notes them.
+func arriving(l *line, told *[]ID, after byte, places ...byte) *flight {
+	var ids []ID
+	for _, n := range places {
+		ids = append(ids, placeAt(n))
+	}
+	return l.arrive(placeAt(after), ids, func(i int) { *told = append(*told, ids[i]) })
+}
+
+func wantTold(t *testing.T, l *line, told []ID, want ...byte) {
+	t.Helper()
+	var ids []ID
+	for _, n := range want {
+		ids = append(ids, placeAt(n))
+	}
+	if !slices.Equal(told, ids) {
+		t.Errorf("told %v, want %v", told, ids)
+	}
+	l.at(func(place ID) {
+		if len(ids) > 0 && place != ids[len(ids)-1] {
+			t.Errorf("the line says %s, want %s", place, ids[len(ids)-1])
+		}
+	})
+}
+
+func gone(f *flight) bool {
+	select {
+	case <-f.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestFlightsOfOtherNodesWaitForWhatIsBeforeThem(t *testing.T) {
+	l := newLine(NewIDSource(), placeAt(1), time.Now, slog.New(slog.DiscardHandler))
+	var told []ID
+	third := arriving(l, &told, 4, 5, 6)
+	second := arriving(l, &told, 2, 3, 4)
+	if gone(second) || gone(third) {
+		t.Error("flights are published before what they come after")
+	}
+	arriving(l, &told, 1, 2)
+	wantTold(t, l, told, 2, 3, 4, 5, 6)
+	if !gone(second) || !gone(third) {
+		t.Error("flights are published, and not gone")
+	}
+	if again := arriving(l, &told, 2, 3, 4); !gone(again) {
+		t.Error("what was told already stays in the line")
+	}
+	arriving(l, &told, 4, 5, 6, 7) // of which a part is told
+	wantTold(t, l, told, 2, 3, 4, 5, 6, 7)
+}
+
+func TestAGapIsWhatNobodyInTheLineWillTell(t *testing.T) {
+	l := newLine(NewIDSource(), placeAt(1), time.Now, slog.New(slog.DiscardHandler))
+	wantGap := func(last byte, want byte) {
+		t.Helper()
+		from, to, is := l.gap(placeAt(last))
+		if is != (want > 0) || is && (from != placeAt(1) || to != placeAt(want)) {
+			t.Errorf("up to %d the gap is %s to %s (%v), want up to %d", last, from, to, is, want)
+		}
+	}
+	wantGap(1, 0)
+	wantGap(5, 5)
+	var told []ID
+	arriving(l, &told, 4, 5)
+	wantGap(5, 4)
+	own := l.book(1)
+	own.depart(placeAt(3))
+	wantGap(5, 3)
+	own.depart(placeAt(1)) // it is its turn, as soon as it is stored
+	wantGap(5, 0)
+	own.drop()
+	wantGap(5, 4)
+	if l.fill(placeAt(4), func(after ID) bool { return false }) {
+		t.Error("a gap is said to be filled by who was not ready")
+	}
+	if !l.fill(placeAt(4), func(after ID) bool { told = append(told, placeAt(4)); return after == placeAt(1) }) {
+		t.Error("the gap is not filled")
+	}
+	wantTold(t, l, told, 4, 5)
+	if !l.fill(placeAt(4), func(ID) bool { panic("it is told") }) {
+		t.Error("what is told is said to be missing")
+	}
+}
+
+// TestAFlightThatWasOvertakenHoldsUpNobody has a flight with a low place, which another node was before: the other's flight
+// follows what is told, so that the place of the first can never be stored.
+func TestAFlightThatWasOvertakenHoldsUpNobody(t *testing.T) {
+	l := newLine(NewIDSource(), placeAt(1), time.Now, slog.New(slog.DiscardHandler))
+	own := l.book(1)
+	own.depart(placeAt(1))
+	stale := own.places[0]
+	var told []ID
+	if other := arriving(l, &told, 1, 2, 3); !gone(other) {
+		t.Error("the other node's flight waits for one that was overtaken")
+	}
+	own.depart(placeAt(3))
+	if own.places[0].Compare(stale) <= 0 || own.places[0].Compare(placeAt(3)) <= 0 {
+		t.Errorf("it departs again at %s after %s", own.places[0], stale)
+	}
+	var units []Unit
+	l.share = func(u Unit) Reach { units = append(units, u); return Reach{Here: 7} }
+	news := []News{{LogEntry: LogEntry{Place: own.places[0]}}}
+	own.land(func(int) int { return 1 }, news)
+	if len(units) != 1 || units[0].After != placeAt(3) || units[0].Last != own.places[0] || own.reach.Here != 7 {
+		t.Errorf("other nodes are told %+v", units)
+	}
+}
+
+func TestOtherNodesFlightsAreGivenUpWhereTheyAreTooMany(t *testing.T) {
+	l := newLine(NewIDSource(), placeAt(1), time.Now, slog.New(slog.DiscardHandler))
+	var first *flight
+	for i := range maxForeign + 1 {
+		f := l.arrive(placeAt(2), []ID{{0: 0x71, 8: byte(i >> 8), 9: byte(i)}}, func(int) { t.Error("it is told") })
+		if i == 0 {
+			first = f
+		}
+	}
+	if !gone(first) || len(l.foreign) != 1 {
+		t.Errorf("%d wait", len(l.foreign))
+	}
+}

@@ -117,6 +117,9 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	s.background, s.stop = context.WithCancel(context.Background())
 	if s.shared = s.broker.Serve(s); s.shared {
 		s.line.share = s.broker.Share
+		if last.IsZero() {
+			s.line.told = ID{len(ID{}) - 1: 1} // a cursor that is none would be that of a page which comes for the first time
+		}
 		s.running.Go(s.follow)
 	} else {
 		s.line.told = ids.New(s.now()) // no cursor of this process is in the past of another
