@@ -2,6 +2,7 @@ package belfry
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -13,31 +14,25 @@ type missedEvent struct {
 	id    ID // of the message that it tells of, or zero
 }
 
-// A filling collects what is between two places, for all who have pages here.
-type filling struct {
-	service  *Service
-	from, to ID
-	concerns func(Identity) bool
-
-	mu    sync.Mutex
-	known map[Identity][]missedEvent // who has been looked up
-}
-
-// fill tells the pages of this node what is stored between two places, from the store.
+// fill tells the pages of this node what is stored between two places, from the store. Who logs in meanwhile waits for it:
+// a login is for what is stored after it has begun ([Service.settle]).
 func (s *Service) fill(ctx context.Context, from, to ID) error {
 	owners, known, err := s.store.Concerned(ctx, from)
 	if err != nil {
 		return err
 	}
-	f := &filling{service: s, from: from, to: to, known: make(map[Identity][]missedEvent), concerns: concernedBy(owners, known)}
-	for {
-		if err := f.lookUp(ctx, f.missing()); err != nil {
-			return err
-		}
-		if done := f.land(ctx); done {
-			return ctx.Err()
-		}
+	concerned := concernedBy(owners, known)
+	identities := slices.DeleteFunc(s.presence.Here(""), func(who Identity) bool { return !concerned(who) })
+	missed, err := s.missedByAll(ctx, identities, from, to)
+	if err != nil {
+		return err
 	}
+	s.line.fill(to, func(told ID) {
+		for i, who := range identities {
+			s.tellMissedHere(ctx, who, missed[i], told, to)
+		}
+	})
+	return ctx.Err()
 }
 
 // concernedBy returns whether an identity is concerned by what concerns owners.
@@ -59,36 +54,20 @@ func concernedBy(owners []Identity, known bool) func(Identity) bool {
 	}
 }
 
-// missing returns who has pages here, is concerned and has not been looked up.
-func (f *filling) missing() []Identity {
-	all := f.service.presence.Here("")
-	return slices.DeleteFunc(all, func(who Identity) bool {
-		_, known := f.known[who]
-		return known || !f.concerns(who)
-	})
-}
-
-// lookUp reads what identities have missed.
-func (f *filling) lookUp(ctx context.Context, identities []Identity) error {
+// missedByAll reads what each of some identities has missed.
+func (s *Service) missedByAll(ctx context.Context, identities []Identity, from, to ID) ([][]missedEvent, error) {
+	missed, errs := make([][]missedEvent, len(identities)), make([]error, len(identities))
 	slots := make(chan struct{}, fillReaders)
 	var reading sync.WaitGroup
-	var failed error
-	for _, who := range identities {
+	for i, who := range identities {
 		slots <- struct{}{}
 		reading.Go(func() {
 			defer func() { <-slots }()
-			events, err := f.service.missedBy(ctx, who, f.from, f.to)
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if err != nil {
-				failed = err
-				return
-			}
-			f.known[who] = events
+			missed[i], errs[i] = s.missedBy(ctx, who, from, to)
 		})
 	}
 	reading.Wait()
-	return failed
+	return missed, errors.Join(errs...)
 }
 
 // missedBy returns the events of what an identity has missed.
@@ -132,22 +111,8 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 	return append(events, missedEvent{place: to, env: Envelope{Rooms: room, Event: EventCounts, Args: []any{counts}}}), nil
 }
 
-// land tells the pages, unless some have come meanwhile who have to be looked up first.
-func (f *filling) land(ctx context.Context) (done bool) {
-	return f.service.line.fill(f.to, func(told ID) bool {
-		if len(f.missing()) > 0 {
-			return false
-		}
-		for who, events := range f.known {
-			f.tell(ctx, who, events, told)
-		}
-		return true
-	})
-}
-
-// tell tells an identity what it has missed after a place. The line is locked.
-func (f *filling) tell(ctx context.Context, who Identity, events []missedEvent, after ID) {
-	s := f.service
+// tellMissedHere tells an identity's pages what they have missed after a place, up to and including another. The line is locked.
+func (s *Service) tellMissedHere(ctx context.Context, who Identity, events []missedEvent, after, to ID) {
 	var sent []ID
 	reached := false
 	for _, e := range events {
@@ -165,6 +130,6 @@ func (f *filling) tell(ctx context.Context, who Identity, events []missedEvent, 
 		s.markDelivered(ctx, who.User, sent...)
 	}
 	if reached {
-		s.markHeard(ctx, who, f.to)
+		s.markHeard(ctx, who, to)
 	}
 }

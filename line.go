@@ -194,20 +194,17 @@ func (l *line) gap(last ID) (from, to ID, is bool) {
 }
 
 // fill publishes what is stored up to a place, by a function that is called with the line locked and is given what is
-// told already. It may say that it is not ready: then fill reports false, and nothing has happened.
-func (l *line) fill(to ID, publish func(told ID) bool) (done bool) {
+// told already, unless what was missing has come.
+func (l *line) fill(to ID, publish func(told ID)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.publishing || l.told.Compare(to) >= 0: // what was missing has come
-		return true
-	case !publish(l.told):
-		return false
+	if l.publishing || l.told.Compare(to) >= 0 {
+		return
 	}
+	publish(l.told)
 	l.told = to
 	l.wakeWaiting()
 	l.advance()
-	return true
 }
 
 // wakeWaiting has those in reach look again. The line is locked.

@@ -209,16 +209,13 @@ func TestAGapIsWhatNobodyInTheLineWillTell(t *testing.T) {
 	wantGap(5, 0)
 	own.drop()
 	wantGap(5, 4)
-	if l.fill(placeAt(4), func(after ID) bool { return false }) {
-		t.Error("a gap is said to be filled by who was not ready")
-	}
-	if !l.fill(placeAt(4), func(after ID) bool { told = append(told, placeAt(4)); return after == placeAt(1) }) {
-		t.Error("the gap is not filled")
-	}
+	l.fill(placeAt(4), func(after ID) {
+		if told = append(told, placeAt(4)); after != placeAt(1) {
+			t.Errorf("the gap is said to begin at %s", after)
+		}
+	})
 	wantTold(t, l, told, 4, 5)
-	if !l.fill(placeAt(4), func(ID) bool { panic("it is told") }) {
-		t.Error("what is told is said to be missing")
-	}
+	l.fill(placeAt(4), func(ID) { t.Error("what is told is filled again") })
 }
 
 // TestAFlightThatWasOvertakenHoldsUpNobody has a flight with a low place, which another node was before: the other's flight

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -467,3 +468,46 @@ func testNodes(t *testing.T, loss float64) {
 		r.check(t, in.store)
 	}
 }
+
+// TestANodeThatMayHaveMissedSomethingBelievesNoUnit has a unit come without its news while a node knows that there are gaps.
+func TestANodeThatMayHaveMissedSomethingBelievesNoUnit(t *testing.T) {
+	in := newInstallation(t, 2, always, never)
+	p, _ := in.nodes[1].login(ann)
+	in.links[1].receiver.Lost()
+	before, _ := in.store.Last(context.Background())
+	r := in.nodes[0].push("m", "", ann.User)
+	in.links[1].receiver.Receive(belfry.Unit{After: before, Last: r.IDs[0]}, func([]int) {})
+	waitFor(t, func() bool { return p.titles(belfry.EventMessage) == "m " }) // from the store
+}
+
+// TestWhatComesWhileAGapIsFilledIsToldOnce has a unit come after all, while it is read from the store.
+func TestWhatComesWhileAGapIsFilledIsToldOnce(t *testing.T) {
+	in := newInstallation(t, 2, always, never)
+	p, _ := in.nodes[1].login(ann)
+	var m belfry.Message
+	var before belfry.ID
+	pushed := make(chan struct{})
+	in.store.set(func(s *shakyStore) {
+		s.since = func() (func([]belfry.LogEntry), error) {
+			return func([]belfry.LogEntry) {
+				<-pushed
+				news := []belfry.News{{LogEntry: belfry.LogEntry{Place: m.ID, Message: &m}}}
+				told := make(chan struct{})
+				in.links[1].receiver.Receive(belfry.Unit{After: before, Last: m.ID, News: news}, func([]int) { close(told) })
+				<-told
+			}, nil
+		}
+	})
+	before, _ = in.store.Last(context.Background())
+	r := in.nodes[0].push("m", "", ann.User)
+	m = belfry.Message{ID: r.IDs[0], Receiver: ann.User, Title: "m"}
+	close(pushed)
+	in.nodes[0].push("n", "", ann.User)
+	waitFor(t, func() bool { return strings.HasSuffix(p.titles(belfry.EventMessage), "n ") })
+	if got := p.titles(belfry.EventMessage); got != "m n " {
+		t.Errorf("the page was told %q", got)
+	}
+}
+
+func always() bool { return true }
+func never() bool  { return false }
