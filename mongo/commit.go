@@ -185,16 +185,11 @@ func (s *Store) begin(ctx context.Context) error {
 		return err
 	}
 	first := commit{State: state{N: 1, Version: 1, Applied: true}, Token: bson.NewObjectID(), At: time.Now(), Touches: []string{}}
+	var err error
+	if first.State.Messages, first.State.Activities, err = s.countAll(ctx); err != nil {
+		return err
+	}
 	for _, c := range []*driver.Collection{s.c.messages, s.c.notices, s.c.activities} {
-		n, err := c.CountDocuments(ctx, bson.D{})
-		if err != nil {
-			return err
-		}
-		if c == s.c.activities {
-			first.State.Activities += n
-		} else {
-			first.State.Messages += n
-		}
 		newest, err := find[struct {
 			ID bson.ObjectID `bson:"_id"`
 		}](ctx, c, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(1).SetProjection(bson.D{{Key: "_id", Value: 1}}))
@@ -205,7 +200,7 @@ func (s *Store) begin(ctx context.Context) error {
 			first.State.Last = later(first.State.Last, newest[0].ID)
 		}
 	}
-	_, err := s.c.commits.InsertOne(ctx, first)
+	_, err = s.c.commits.InsertOne(ctx, first)
 	if driver.IsDuplicateKeyError(err) { // another process begins, too
 		return nil
 	}
@@ -214,6 +209,16 @@ func (s *Store) begin(ctx context.Context) error {
 
 // maxSteps is how many commits newest follows before it asks for the last of all.
 const maxSteps = 4
+// countAll counts the messages, with the notices, and the activities.
+func (s *Store) countAll(ctx context.Context) (messages, activities int64, err error) {
+	var notices int64
+	err = together(
+		func() (err error) { messages, err = s.c.messages.CountDocuments(ctx, bson.D{}); return err },
+		func() (err error) { notices, err = s.c.notices.CountDocuments(ctx, bson.D{}); return err },
+		func() (err error) { activities, err = s.c.activities.CountDocuments(ctx, bson.D{}); return err },
+	)
+	return messages + notices, activities, err
+}
 
 // newest returns the newest commit, without its ops.
 func (s *Store) newest(ctx context.Context) (commit, bool, error) {

@@ -53,14 +53,19 @@ func (d *settingsDocument) preferences() (all []belfry.Preference) {
 	return all
 }
 
-// SetPreferences implements [belfry.SettingStore].
-func (s *Store) SetPreferences(ctx context.Context, user belfry.UserID, preferences []belfry.Preference) error {
+func preferenceDocuments(preferences []belfry.Preference) []preferenceDocument {
 	documents := make([]preferenceDocument, 0, len(preferences))
 	for _, p := range preferences {
 		documents = append(documents, preferenceDocument{
 			TypeID: int32(p.Type), Category: p.Category, Off: p.Off, MuteUntil: optionalTime(p.MuteUntil),
 		})
 	}
+	return documents
+}
+
+// SetPreferences implements [belfry.SettingStore].
+func (s *Store) SetPreferences(ctx context.Context, user belfry.UserID, preferences []belfry.Preference) error {
+	documents := preferenceDocuments(preferences)
 	return s.writer.do(ctx, []string{touchUser(user)}, func(context.Context, state) (*changes, error) {
 		c := &changes{counts: true} // they hide notices
 		c.touch(touchUser(user))

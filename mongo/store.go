@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,9 @@ type Options struct {
 	// waits for another that does not apply one; 0 means [DefaultPatience]. All processes have
 	// the same.
 	Patience time.Duration
-	Logger   *slog.Logger // nil means slog.Default()
+	// MustExist says to fail where the database has nothing, rather than to begin there.
+	MustExist bool
+	Logger    *slog.Logger // nil means slog.Default()
 }
 
 // DefaultPatience is the Patience of zero [Options]: far more than a commit takes
@@ -54,6 +57,7 @@ const DefaultPatience = 3 * time.Second
 // with other processes. It is safe for concurrent use.
 type Store struct {
 	log      *slog.Logger
+	name     string // of servers and database, without secrets
 	patience time.Duration
 	client   *driver.Client
 	c        collections
@@ -95,8 +99,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.client, err = driver.Connect(config); err != nil {
 		return nil, fmt.Errorf("mongo: %w", portError(ctx, err))
 	}
+	s.name = "mongodb://" + strings.Join(slices.Sorted(slices.Values(config.Hosts)), ",") + "/" + name
 	s.c = collectionsOf(s.client.Database(name))
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, o.MustExist); err != nil {
 		// The context may have ended; connections are closed all the same.
 		return nil, fmt.Errorf("mongo: %w", errors.Join(portError(ctx, err), s.client.Disconnect(context.WithoutCancel(ctx))))
 	}
@@ -104,7 +109,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) error {
+func (s *Store) open(ctx context.Context, mustExist bool) error {
+	if mustExist {
+		if err := s.exists(ctx); err != nil {
+			return err
+		}
+	}
 	indexed, err := usesIndexes(ctx, s.c.commits.Database())
 	if err == nil && indexed {
 		err = s.c.makeIndexes(ctx)
@@ -116,6 +126,17 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	return s.advance(ctx)
+}
+
+// exists fails where neither belfry nor an application of its own has stored anything.
+func (s *Store) exists(ctx context.Context) error {
+	for _, c := range []*driver.Collection{s.c.commits, s.c.messages, s.c.activities} {
+		found, err := find[struct{}](ctx, c, bson.D{}, options.Find().SetLimit(1).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+		if err != nil || len(found) > 0 {
+			return err
+		}
+	}
+	return belfry.Errorf(belfry.ErrNotFound, "there is nothing of belfry in the database %s", s.name)
 }
 
 // Close finishes the writes that have been asked for, records the deliveries,

@@ -32,6 +32,15 @@ const (
 )
 
 func (b *batch) addActivity(a *belfry.Activity) error {
+	err := b.insertActivity(sqlAddActivity, a)
+	if err == nil {
+		b.state.activities++
+	}
+	return err
+}
+
+// insertActivity binds an activity.
+func (b *batch) insertActivity(query string, a *belfry.Activity) error {
 	extra, err := encodeExtra(a.Extra)
 	if err != nil {
 		return err
@@ -40,14 +49,10 @@ func (b *batch) addActivity(a *belfry.Activity) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.exec(sqlAddActivity,
+	_, err = b.exec(query,
 		string(a.Company), a.ID[:], a.Date.Unix(), a.OperatorID, a.Operator, a.Receiver, a.Portrait,
 		a.Title, a.Content, a.URL, int64(a.ObjectType), a.ObjectID, extra, changes)
-	if err != nil {
-		return err
-	}
-	b.state.activities++
-	return nil
+	return err
 }
 
 // Feed implements [belfry.ActivityStore].

@@ -37,13 +37,14 @@ const (
 		WHERE n.id = ?3 AND (n.replaced = 0 OR k.id IS NOT NULL) AND ` + seenByIdentity
 
 	// The floor was a place in the log: an answer that is lower would never do to
-	// catch up from.
+	// catch up from. Up to where it is settled what waits was one, too.
 	sqlLast = `SELECT max(
 		coalesce((SELECT max(id) FROM messages INDEXED BY messages_age), x''),
 		coalesce((SELECT max(id) FROM notices INDEXED BY notices_age), x''),
 		coalesce((SELECT max(id) FROM activities INDEXED BY activities_age), x''),
 		coalesce((SELECT max(place) FROM revisions INDEXED BY revisions_age), x''),
 		coalesce((SELECT max(id) FROM scheduled), x''),
+		(SELECT settled FROM changes),
 		coalesce((SELECT place FROM floors WHERE owner = ''), x'000000000000000000000000'))`
 
 	sqlOldRevisions = `SELECT owner, company, place, kind FROM revisions INDEXED BY revisions_age

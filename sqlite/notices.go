@@ -83,15 +83,20 @@ const (
 )
 
 func (b *batch) addNotice(m *belfry.Message) error {
-	extra, err := encodeExtra(m.Extra)
-	if err != nil {
-		return err
-	}
-	n, err := b.exec(sqlAddNotice,
-		string(m.Company), m.Later, m.ID[:], int64(m.Type), m.Date.Unix(), m.Bare, m.Forced, encodeMillis(m.Expires),
-		m.Category, m.CollapseKey, m.SenderID, m.Sender, m.Portrait, m.Title, m.Content, m.URL, extra, encodeData(m.Data))
+	n, err := b.insertNotice(sqlAddNotice, m)
 	if err == nil && n == 0 {
 		err = belfry.Errorf(belfry.ErrConflict, "it is stored already")
 	}
 	return err
+}
+
+// insertNotice binds a notice, and returns how many rows that has added.
+func (b *batch) insertNotice(query string, m *belfry.Message) (int64, error) {
+	extra, err := encodeExtra(m.Extra)
+	if err != nil {
+		return 0, err
+	}
+	return b.exec(query,
+		string(m.Company), m.Later, m.ID[:], int64(m.Type), m.Date.Unix(), m.Bare, m.Forced, encodeMillis(m.Expires),
+		m.Category, m.CollapseKey, m.SenderID, m.Sender, m.Portrait, m.Title, m.Content, m.URL, extra, encodeData(m.Data))
 }

@@ -30,6 +30,7 @@ type Options struct {
 // use.
 type Store struct {
 	log       *slog.Logger
+	path      string
 	readers   *sql.DB
 	queries   *prepared
 	writer    *writer
@@ -51,7 +52,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s := &Store{log: o.Logger, late: storage.NewLate(), unsettled: newFreshSet(), tally: newTally()}
+	s := &Store{log: o.Logger, path: path, late: storage.NewLate(), unsettled: newFreshSet(), tally: newTally()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -36,8 +36,8 @@ var rules = []rule{
 	{packages: "."},
 	{packages: "engineio", thirdParty: true},
 	{packages: "socketio", belfry: []string{"engineio"}, thirdParty: true},
-	{packages: "sqlite", belfry: []string{".", "internal/storage"}, thirdParty: true},
-	{packages: "mongo", belfry: []string{".", "internal/storage"}, thirdParty: true},
+	{packages: "sqlite", belfry: []string{".", "internal/storage", "internal/transfer"}, thirdParty: true},
+	{packages: "mongo", belfry: []string{".", "internal/storage", "internal/transfer"}, thirdParty: true},
 	{packages: "redis", belfry: []string{"."}, thirdParty: true},
 	{packages: "auth", belfry: []string{"."}, thirdParty: true},
 	{packages: "load"}, // knows the wire alone
@@ -47,6 +47,7 @@ var rules = []rule{
 	{packages: "examples/engineio-echo", belfry: []string{"engineio"}},
 	{packages: "examples/socketio-echo", belfry: []string{"socketio", "engineio"}},
 	{packages: "internal/storage", belfry: []string{"."}},
+	{packages: "internal/transfer", belfry: []string{"."}},
 	{packages: "internal/porttest", belfry: []string{"."}},
 	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
 	{packages: "internal/handover"},
