@@ -45,6 +45,7 @@
 //	belfryScheduled  pushes that wait for their time
 //	belfryRequests   idempotency keys with their answers
 //	belfryCommits    the history; belfryParts holds ops of commits beyond 4 MiB
+//	belfryTransfer   how far a copy into this database has come that is not finished; otherwise it is not there
 //	belfryGone       notices that are deleted and may have marks, which are deleted little by little
 //
 // Ids that applications chose are integers where they are written as integers, and strings

@@ -24,6 +24,7 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Tell what became of a message."`
 	Token   tokenCmd   `cmd:"" help:"Sign a login token."`
 	Health  healthCmd  `cmd:"" help:"Ask a running server whether it can do its work."`
+	Migrate migrateCmd `cmd:"" help:"Copy all that is stored from one database to another: SQLite, MongoDB."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`
 }
 

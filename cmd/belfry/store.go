@@ -11,6 +11,7 @@ import (
 
 	"belfry"
 	"belfry/auth"
+	"belfry/internal/transfer"
 	"belfry/mongo"
 	"belfry/sqlite"
 )
@@ -26,17 +27,37 @@ type storeFlags struct {
 type store interface {
 	belfry.Store
 	io.Closer
+	Transfer() transfer.Store
 }
 
-// open opens the database, by default the one in dir.
+func isMongoURI(s string) bool {
+	return strings.HasPrefix(s, "mongodb://") || strings.HasPrefix(s, "mongodb+srv://")
+}
+
+// open opens the database, by default the one in dir. It refuses one that has only a part of another.
 func (f storeFlags) open(ctx context.Context, dir string, log *slog.Logger) (store, error) {
+	s, err := f.openAny(ctx, dir, log)
+	if err != nil {
+		return nil, err
+	}
+	p, unfinished, err := s.Transfer().Progress(ctx)
+	if err == nil && unfinished {
+		err = fmt.Errorf("%s has a part of %s: let belfry migrate finish that first", s.Transfer().Name(), p.Source)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (f storeFlags) openAny(ctx context.Context, dir string, log *slog.Logger) (store, error) {
 	uri := string(f.Store)
 	switch {
 	case uri == "" && f.StoreDatabase != "":
 		return nil, errors.New("store-database is for MongoDB: set store as well")
 	case uri == "":
 		return sqlite.Open(ctx, dir, sqlite.Options{Logger: log})
-	case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
+	case !isMongoURI(uri):
 		return nil, errors.New("store is no mongodb:// or mongodb+srv:// URI; leave it out for SQLite in the data directory")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil { // of the delivery record
