@@ -156,6 +156,9 @@ func (a *addition) addMessages() error {
 		if err != nil {
 			return err
 		}
+		if !m.IsNotice() {
+			d.StoredAt = storedAt(d.ID, a.store.ttl.MessageAge)
+		}
 		documents[i], byID[m.ID] = &d, i
 		a.changes.counts = true
 		a.changes.touch(touchOf(m.Receiver, m.Company))
@@ -212,6 +215,7 @@ func (a *addition) addActivity(activity *belfry.Activity) error {
 	if err != nil {
 		return err
 	}
+	d.StoredAt = storedAt(d.ID, a.store.ttl.ActivityAge)
 	raw, err := bson.Marshal(d)
 	a.changes.do(op{In: handleLog, Doc: raw})
 	a.changes.touch(touchFeed(activity.Company))

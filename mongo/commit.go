@@ -220,6 +220,51 @@ func (s *Store) countAll(ctx context.Context) (messages, activities int64, err e
 	return messages + notices, activities, err
 }
 
+// renew makes a commit that only this process asks for. Prepare completes it, in the state that it is given with.
+func (s *Store) renew(ctx context.Context, prepare func(context.Context, *commit) error) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for range maxTries {
+		if err := s.advance(ctx); err != nil {
+			return err
+		}
+		at, _ := s.head.get()
+		at.N, at.Applied = at.N+1, false
+		c := commit{State: at, Token: bson.NewObjectID(), At: time.Now(), Touches: []string{touchNotices("")}}
+		if err := prepare(ctx, &c); err != nil {
+			return err
+		}
+		err := s.record(ctx, &c)
+		if errors.Is(err, errOvertaken) {
+			continue
+		}
+		if err == nil {
+			err = s.apply(ctx, &c)
+		}
+		if err == nil {
+			c.State.Applied = true
+			s.head.set(c.State)
+		}
+		return err
+	}
+	return belfry.Errorf(belfry.ErrUnavailable, "too many processes write to the database")
+}
+
+// recount makes the numbers of messages and activities right, the last place no lower than another state's and the
+// version of the counts higher.
+func (s *Store) recount(ctx context.Context, other state) error {
+	return s.renew(ctx, func(ctx context.Context, c *commit) (err error) {
+		c.State.Version = max(c.State.Version, other.Version) + 1
+		c.State.Last = later(c.State.Last, other.Last)
+		c.State.Messages, c.State.Activities, err = s.countAll(ctx)
+		return err
+	})
+}
+
 // newest returns the newest commit, without its ops.
 func (s *Store) newest(ctx context.Context) (commit, bool, error) {
 	if known, _ := s.head.get(); known.N > 0 && !s.head.old() {

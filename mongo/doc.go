@@ -70,4 +70,13 @@
 //	PruneMessages, PruneActivities, PruneRevisions, PruneRequests
 //	                  reads the oldest, at most a step of them; one commit
 //	Last              the newest commit
+//
+// # What the server deletes
+//
+// With a [TTL] the server deletes read messages and activities by their age, by TTL indexes on storedAt, which documents have that
+// were stored since there is one. No count depends on those, and Since answers that it is not complete from where they
+// may be gone, with a minute for clocks that differ. PruneMessages deletes the others: the unread ones, whose readers are to
+// be told, and what has no storedAt. The numbers of messages and activities in the commits are too high meanwhile, so that limits on
+// them are refused; they are counted again when the TTL ends. When a TTL changes, the log is cut at what may have gone by the one before.
+// All processes are given the same one.
 package mongo

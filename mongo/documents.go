@@ -36,8 +36,9 @@ type messageDocument struct {
 	Data        *string    `bson:"data,omitempty"` // JSON, as it was written
 	Forced      bool       `bson:"forced,omitempty"`
 	Bare        bool       `bson:"bare,omitempty"`
-	Extra       string     `bson:"extra,omitempty"` // JSON
-	V           int64      `bson:"v"`               // the commit that changed it last
+	Extra       string     `bson:"extra,omitempty"`    // JSON
+	StoredAt    *time.Time `bson:"storedAt,omitempty"` // see TTL
+	V           int64      `bson:"v"`                  // the commit that changed it last
 }
 
 func newMessageDocument(m *belfry.Message, n int64) (messageDocument, error) {
@@ -129,9 +130,10 @@ type activityDocument struct {
 	ObjectType int32         `bson:"objectType"`
 	ObjectID   word          `bson:"objectID"`
 
-	Changes string `bson:"changes,omitempty"` // JSON
-	Extra   string `bson:"extra,omitempty"`   // JSON
-	V       int64  `bson:"v"`
+	Changes  string     `bson:"changes,omitempty"`  // JSON
+	Extra    string     `bson:"extra,omitempty"`    // JSON
+	StoredAt *time.Time `bson:"storedAt,omitempty"` // see TTL
+	V        int64      `bson:"v"`
 }
 
 func newActivityDocument(a *belfry.Activity, n int64) (activityDocument, error) {

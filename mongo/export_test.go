@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
@@ -11,6 +12,21 @@ import (
 func MakeIndexes(ctx context.Context, db *driver.Database) error {
 	c := collectionsOf(db)
 	return c.makeIndexes(ctx)
+}
+
+// AssumeTTL makes a store one with a TTL, on a server that has none: the test deletes what the server would.
+func (s *Store) AssumeTTL(ttl TTL) { s.ttl = ttl }
+
+// EndTTL does what Open does where the indexes of a TTL are no longer wanted, but for the indexes.
+func (s *Store) EndTTL(ctx context.Context) error {
+	if err := s.raiseFloorAlone(ctx, s.ttl.floor(time.Now())); err != nil {
+		return err
+	}
+	s.ttl = TTL{}
+	if _, err := s.pending().InsertOne(ctx, bson.D{{Key: "_id", Value: uncounted}}); err != nil {
+		return err
+	}
+	return s.countAfterTTL(ctx)
 }
 
 // LeaveUnapplied makes a store as it is when the server went away after its last commit, and before that was applied.

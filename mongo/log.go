@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"belfry"
 
@@ -80,6 +81,16 @@ func (s *Store) raiseFloor(ctx context.Context, c *changes, key string, place be
 	return err
 }
 
+// raiseFloorAlone raises the floor of everybody.
+func (s *Store) raiseFloorAlone(ctx context.Context, place belfry.ID) error {
+	return s.renew(ctx, func(ctx context.Context, c *commit) error {
+		raised := changes{}
+		err := s.raiseFloor(ctx, &raised, floorOfAll, place)
+		c.Ops = raised.ops
+		return err
+	})
+}
+
 // Since implements [belfry.LogStore]. Revisions of what is no longer there to be
 // shown as edited count for the limit.
 func (s *Store) Since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {
@@ -100,6 +111,7 @@ func (s *Store) since(ctx context.Context, who belfry.Identity, after, until bel
 	if err != nil {
 		return nil, false, err
 	}
+	floors = append(floors, floorDocument{Place: objectID(s.ttl.floor(time.Now()))})
 	for _, floor := range floors {
 		if after.Compare(belfry.ID(floor.Place)) < 0 {
 			return nil, false, nil

@@ -45,13 +45,16 @@ func (s *Store) PruneMessages(ctx context.Context, limits belfry.MessageLimits, 
 // limit on all of them: the age, and where that leaves nothing to do the number.
 func (s *Store) oldestMessages(ctx context.Context, c *changes, at state, limits belfry.MessageLimits, step int) ([]messageDocument, error) {
 	if !limits.Since.IsZero() {
-		found, err := s.oldest(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: objectID(limits.Since)}}}}, step)
+		found, err := s.agedMessages(ctx, limits.Since, step)
 		if err != nil || len(found) > 0 {
 			return found, err
 		}
 	}
 	if limits.Rows <= 0 {
 		return nil, nil
+	}
+	if s.ttl.MessageAge > 0 {
+		return nil, errNotCounted
 	}
 	surplus := int(at.Messages) - limits.Rows
 	if surplus <= 0 {
@@ -61,10 +64,18 @@ func (s *Store) oldestMessages(ctx context.Context, c *changes, at state, limits
 }
 
 func (s *Store) oldest(ctx context.Context, filter bson.D, limit int) ([]messageDocument, error) {
-	all, err := s.messagesAndNotices(ctx, filter,
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)).SetProjection(ownerAndState))
+	all, err := s.messagesAndNotices(ctx, filter, oldestFirst(limit))
+	return firstOnes(all, limit), err
+}
+
+func oldestFirst(limit int) *options.FindOptionsBuilder {
+	return options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit)).SetProjection(ownerAndState)
+}
+
+// firstOnes returns the oldest.
+func firstOnes(all []messageDocument, limit int) []messageDocument {
 	slices.SortFunc(all, func(a, b messageDocument) int { return belfry.ID(a.ID).Compare(belfry.ID(b.ID)) })
-	return all[:min(limit, len(all))], err
+	return all[:min(limit, len(all))]
 }
 
 // ownerAndState are the fields that deleting needs.
@@ -208,7 +219,14 @@ func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimit
 		var found []activityDocument
 		var err error
 		if !limits.Since.IsZero() {
-			found, err = oldestActivities(ctx, s.c.activities, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: objectID(limits.Since)}}}}, step)
+			aged := bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: objectID(limits.Since)}}}}
+			if s.ttl.ActivityAge > 0 {
+				aged = append(aged, bson.E{Key: "storedAt", Value: nil}) // the server deletes the others
+			}
+			found, err = oldestActivities(ctx, s.c.activities, aged, step)
+		}
+		if err == nil && limits.Rows > 0 && s.ttl.ActivityAge > 0 {
+			return nil, errNotCounted
 		}
 		if surplus := int(at.Activities) - limits.Rows; err == nil && len(found) == 0 && limits.Rows > 0 && surplus > 0 {
 			found, err = oldestActivities(ctx, s.c.activities, bson.D{}, min(step, surplus))

@@ -46,7 +46,10 @@ type Options struct {
 	Patience time.Duration
 	// MustExist says to fail where the database has nothing, rather than to begin there.
 	MustExist bool
-	Logger    *slog.Logger // nil means slog.Default()
+	// TTL says what the server deletes by itself. Nil leaves that as it is in the database,
+	// which is for who only copies it.
+	TTL    *TTL
+	Logger *slog.Logger // nil means slog.Default()
 }
 
 // DefaultPatience is the Patience of zero [Options]: far more than a commit takes
@@ -59,6 +62,7 @@ type Store struct {
 	log      *slog.Logger
 	name     string // of servers and database, without secrets
 	patience time.Duration
+	ttl      TTL
 	client   *driver.Client
 	c        collections
 	head     headTracker
@@ -101,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.name = "mongodb://" + strings.Join(slices.Sorted(slices.Values(config.Hosts)), ",") + "/" + name
 	s.c = collectionsOf(s.client.Database(name))
-	if err := s.open(ctx, o.MustExist); err != nil {
+	if err := s.open(ctx, &o); err != nil {
 		// The context may have ended; connections are closed all the same.
 		return nil, fmt.Errorf("mongo: %w", errors.Join(portError(ctx, err), s.client.Disconnect(context.WithoutCancel(ctx))))
 	}
@@ -109,8 +113,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, mustExist bool) error {
-	if mustExist {
+func (s *Store) open(ctx context.Context, o *Options) error {
+	if o.MustExist {
 		if err := s.exists(ctx); err != nil {
 			return err
 		}
@@ -125,7 +129,10 @@ func (s *Store) open(ctx context.Context, mustExist bool) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	return s.advance(ctx)
+	if err := s.advance(ctx); err != nil || o.TTL == nil {
+		return err
+	}
+	return s.useTTL(ctx, *o.TTL, indexed)
 }
 
 // exists fails where neither belfry nor an application of its own has stored anything.

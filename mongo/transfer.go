@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"belfry"
 	"belfry/internal/transfer"
@@ -186,37 +185,7 @@ func readerModel(o op) driver.WriteModel {
 
 // Settle implements [transfer.Store]: it makes a commit that says what there is.
 func (p port) Settle(ctx context.Context, source transfer.State) error {
-	return portError(ctx, p.settle(ctx, source))
-}
-
-func (p port) settle(ctx context.Context, source transfer.State) error {
-	s := p.s
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := s.advance(ctx); err != nil {
-		return err
-	}
-	at, _ := s.head.get()
-	messages, activities, err := s.countAll(ctx)
-	if err != nil {
-		return err
-	}
-	c := commit{
-		State: state{
-			N: at.N + 1, Version: max(at.Version, source.Version) + 1, Last: later(at.Last, objectID(source.Last)),
-			Messages: messages, Activities: activities, Applied: true,
-		},
-		Token: bson.NewObjectID(), At: time.Now(), Touches: []string{touchNotices("")},
-	}
-	if err := s.record(ctx, &c); err != nil {
-		return err
-	}
-	s.head.set(c.State)
-	return nil
+	return portError(ctx, p.s.recount(ctx, state{Last: objectID(source.Last), Version: source.Version}))
 }
 
 // Finish implements [transfer.Store].

@@ -183,7 +183,7 @@ func TestMigrateGoesOnAfterItWasInterrupted(t *testing.T) {
 			if !strings.HasPrefix(out, "going on copying ") || !strings.Contains(out, "messages are the same in both: 12000 records") {
 				t.Errorf("output: %s", out)
 			}
-			s, err := storeFlags{}.open(context.Background(), target, slog.New(slog.DiscardHandler))
+			s, err := storeFlags{}.open(context.Background(), target, retentionFlags{}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -101,6 +101,11 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{"a store whose URI is malformed", []string{"serve", "--data", dir, "--store", "mongodb://u:" + testSecret + "%zz@127.0.0.1/"}, 1, "malformed"},
 		{"a store that does not answer", []string{"serve", "--data", dir, "--store", "mongodb://u:" + testSecret + "@127.0.0.1:1/?serverSelectionTimeoutMS=1"}, 1, "not available"},
 		{"a database of no store", []string{"serve", "--data", dir, "--store-database", "x"}, 1, "set store"},
+		{"another kind of retention", []string{"serve", "--data", dir, "--store-retention", "capped"}, 2, "store-retention"},
+		{"retention by a server that there is not", []string{"serve", "--data", dir, "--store-retention", "ttl", "--retention.message-age", "24h"}, 1, "store-retention is for MongoDB"},
+		{"retention by the server without an age", []string{"serve", "--data", dir, "--store", "mongodb://127.0.0.1:1/", "--store-retention", "ttl"}, 1, "neither retention.message-age nor"},
+		{"retention by the server with a number of messages", []string{"serve", "--data", dir, "--store", "mongodb://127.0.0.1:1/", "--store-retention", "ttl", "--retention.message-age", "24h", "--retention.messages", "9"}, 1, "retention.messages cannot be kept"},
+		{"retention by the server with a number of activities", []string{"serve", "--data", dir, "--store", "mongodb://127.0.0.1:1/", "--store-retention", "ttl", "--retention.activity-age", "24h", "--retention.activities", "9"}, 1, "retention.activities cannot be kept"},
 		{"a path without slashes", []string{"serve", "--data", dir, "--path", "io"}, 1, "slash"},
 		{"an origin that is none", []string{"serve", "--data", dir, "--origins", "app"}, 1, "origin"},
 		{"a listen address that is none", []string{"serve", "--data", dir, "--listen", "nowhere"}, 1, "nowhere"},
@@ -120,7 +125,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"demo", "--help"}, {"token", "--help"}, {"version", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"demo", "--help"}, {"token", "--help"}, {"version", "--help"}, {"migrate", "--help"}} {
 		code, out, stderr := runs(args...)
 		if code != 0 || !strings.HasPrefix(out, "Usage: belfry") || stderr != "" {
 			t.Errorf("%v: code %d, %q %q", args, code, out, stderr)

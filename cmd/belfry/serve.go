@@ -185,7 +185,7 @@ func (f serverFlags) serve(dir string, log *slog.Logger, alter func(*server.Opti
 		return err
 	}
 	defer options.Tokens.Close()
-	store, err := f.storeFlags.open(ctx, dir, log)
+	store, err := f.storeFlags.open(ctx, dir, f.Retention, log)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,9 @@ import (
 // storeFlags say where messages and activities are kept. The URI is a secret: it may
 // hold a password.
 type storeFlags struct {
-	Store         auth.Secret `help:"MongoDB that keeps messages and activities: mongodb:// or mongodb+srv://. Better in the environment or the file than here. Default: SQLite, in the data directory." placeholder:"URI"`
-	StoreDatabase string      `help:"Database there. Default: the one that the URI names, or belfry." placeholder:"NAME"`
+	Store          auth.Secret `help:"MongoDB that keeps messages and activities: mongodb:// or mongodb+srv://. Better in the environment or the file than here. Default: SQLite, in the data directory." placeholder:"URI"`
+	StoreRetention string      `help:"What deletes by age in MongoDB: delete is belfry, ttl is the server, by TTL indexes on what is read and on activities; belfry deletes what is unread and notices." enum:"delete,ttl" default:"delete"`
+	StoreDatabase  string      `help:"Database there. Default: the one that the URI names, or belfry." placeholder:"NAME"`
 }
 
 // A store is a [belfry.Store] that is closed at the end.
@@ -35,8 +36,12 @@ func isMongoURI(s string) bool {
 }
 
 // open opens the database, by default the one in dir. It refuses one that has only a part of another.
-func (f storeFlags) open(ctx context.Context, dir string, log *slog.Logger) (store, error) {
-	s, err := f.openAny(ctx, dir, log)
+func (f storeFlags) open(ctx context.Context, dir string, kept retentionFlags, log *slog.Logger) (store, error) {
+	ttl, err := f.ttl(kept)
+	if err != nil {
+		return nil, err
+	}
+	s, err := f.openAny(ctx, dir, ttl, log)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +55,25 @@ func (f storeFlags) open(ctx context.Context, dir string, log *slog.Logger) (sto
 	return s, nil
 }
 
-func (f storeFlags) openAny(ctx context.Context, dir string, log *slog.Logger) (store, error) {
+// ttl returns what the server deletes by itself.
+func (f storeFlags) ttl(kept retentionFlags) (mongo.TTL, error) {
+	var err error
+	switch {
+	case f.StoreRetention != "ttl":
+		return mongo.TTL{}, nil
+	case f.Store == "":
+		err = errors.New("store-retention is for MongoDB: set store as well")
+	case kept.MessageAge <= 0 && kept.ActivityAge <= 0:
+		err = errors.New("store-retention is ttl, and neither retention.message-age nor retention.activity-age is set")
+	case kept.MessageAge > 0 && kept.Messages > 0:
+		err = errors.New("retention.messages cannot be kept where the server deletes messages by itself: leave it out, or set store-retention to delete")
+	case kept.ActivityAge > 0 && kept.Activities > 0:
+		err = errors.New("retention.activities cannot be kept where the server deletes activities by itself: leave it out, or set store-retention to delete")
+	}
+	return mongo.TTL{MessageAge: kept.MessageAge, ActivityAge: kept.ActivityAge}, err
+}
+
+func (f storeFlags) openAny(ctx context.Context, dir string, ttl mongo.TTL, log *slog.Logger) (store, error) {
 	uri := string(f.Store)
 	switch {
 	case uri == "" && f.StoreDatabase != "":
@@ -63,7 +86,7 @@ func (f storeFlags) openAny(ctx context.Context, dir string, log *slog.Logger) (
 	if err := os.MkdirAll(dir, 0o700); err != nil { // of the delivery record
 		return nil, err
 	}
-	s, err := mongo.Open(ctx, mongo.Options{URI: uri, Database: f.StoreDatabase, Logger: log})
+	s, err := mongo.Open(ctx, mongo.Options{URI: uri, Database: f.StoreDatabase, TTL: &ttl, Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
