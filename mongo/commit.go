@@ -211,6 +211,8 @@ func (s *Store) begin(ctx context.Context) error {
 const maxSteps = 4
 // countAll counts the messages, with the notices, and the activities.
 func (s *Store) countAll(ctx context.Context) (messages, activities int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, longTimeout)
+	defer cancel()
 	var notices int64
 	err = together(
 		func() (err error) { messages, err = s.c.messages.CountDocuments(ctx, bson.D{}); return err },

@@ -27,6 +27,8 @@ const DefaultDatabase = "belfry"
 const (
 	// opTimeout bounds one operation on the server, and the wait for a server.
 	opTimeout = 10 * time.Second
+	// longTimeout bounds one that reads or writes much: a count of all that there is, a page of a copy.
+	longTimeout = 10 * time.Minute
 	// selectTimeout bounds the search for a primary, and connectTimeout one attempt to connect.
 	selectTimeout  = 5 * time.Second
 	connectTimeout = 5 * time.Second

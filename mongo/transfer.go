@@ -59,7 +59,9 @@ func (p port) State(ctx context.Context) (transfer.State, error) {
 
 // Count implements [transfer.Store].
 func (p port) Count(ctx context.Context, kind transfer.Kind) (int64, error) {
-	n, err := p.s.c.byName[shelves[kind].in].CountDocuments(ctx, shelves[kind].filter)
+	bounded, cancel := context.WithTimeout(ctx, longTimeout)
+	defer cancel()
+	n, err := p.s.c.byName[shelves[kind].in].CountDocuments(bounded, shelves[kind].filter)
 	return n, portError(ctx, err)
 }
 
@@ -92,6 +94,8 @@ func (p port) Read(ctx context.Context, kind transfer.Kind, after string, limit 
 }
 
 func (p port) page(ctx context.Context, f *shelf, after string, limit int) ([]bson.Raw, error) {
+	ctx, cancel := context.WithTimeout(ctx, longTimeout)
+	defer cancel()
 	filter := slices.Clone(f.filter)
 	if after != "" {
 		filter = append(filter, bson.E{Key: "_id", Value: bson.D{{Key: "$gt", Value: idOf(after)}}})
@@ -144,7 +148,9 @@ func (p port) Progress(ctx context.Context) (transfer.Progress, bool, error) {
 
 // Write implements [transfer.Store]. What is there already makes an insert fail, which is forgiven.
 func (p port) Write(ctx context.Context, kind transfer.Kind, records []transfer.Record, at transfer.Progress) error {
-	return portError(ctx, p.write(ctx, kind, records, at))
+	bounded, cancel := context.WithTimeout(ctx, longTimeout)
+	defer cancel()
+	return portError(ctx, p.write(bounded, kind, records, at))
 }
 
 func (p port) write(ctx context.Context, kind transfer.Kind, records []transfer.Record, at transfer.Progress) error {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -65,6 +66,20 @@ func newSQLite(t *testing.T) database {
 
 func newMongo(t *testing.T) database {
 	t.Helper()
+	db := newDatabase(t)
+	return func(t *testing.T) store {
+		t.Helper()
+		s, err := mongo.Open(context.Background(), mongo.Options{URI: server.URI, Database: db.Name(), Patience: 2 * time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+}
+
+// newDatabase makes a database in MongoDB that is dropped when the test ends.
+func newDatabase(t *testing.T) *driver.Database {
+	t.Helper()
 	client, err := driver.Connect(options.Client().ApplyURI(server.URI))
 	if err != nil {
 		t.Fatal(err)
@@ -79,14 +94,7 @@ func newMongo(t *testing.T) database {
 			t.Error(err)
 		}
 	})
-	return func(t *testing.T) store {
-		t.Helper()
-		s, err := mongo.Open(context.Background(), mongo.Options{URI: server.URI, Database: name, Patience: 2 * time.Minute})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	return client.Database(name)
 }
 
 // with opens a database for a function.
@@ -119,7 +127,6 @@ func (d database) copyTo(t *testing.T, target database) {
 				t.Errorf("the finished copy is unfinished: %t, %v", unfinished, err)
 			}
 		})
-		target.with(t, func(to store) { porttest.Same(t, from, to) })
 	})
 }
 
@@ -156,7 +163,7 @@ func TestACopyBehavesAsItsSource(t *testing.T) {
 	t.Run("that was SQLite, into each database and back", func(t *testing.T) {
 		t.Parallel()
 		source := newSQLite(t)
-		source.with(t, func(s store) { porttest.Fill(t, s, 120) })
+		source.with(t, func(s store) { porttest.Fill(t, s, 100) })
 		second, third, fourth := newSQLite(t), newMongo(t), newMongo(t)
 		last := newSQLite(t)
 		source.copyTo(t, second)
@@ -164,7 +171,9 @@ func TestACopyBehavesAsItsSource(t *testing.T) {
 		third.copyTo(t, fourth)
 		fourth.copyTo(t, last)
 		source.with(t, func(want store) {
-			last.with(t, func(got store) { porttest.Same(t, want, got) })
+			for _, copied := range []database{second, third, fourth, last} {
+				copied.with(t, func(got store) { porttest.Same(t, want, got) })
+			}
 		})
 	})
 	t.Run("that was MongoDB", func(t *testing.T) {
@@ -172,6 +181,65 @@ func TestACopyBehavesAsItsSource(t *testing.T) {
 		source, second := newMongo(t), newSQLite(t)
 		source.with(t, func(s store) { porttest.Fill(t, s, 60) })
 		source.copyTo(t, second)
+		source.with(t, func(want store) {
+			second.with(t, func(got store) { porttest.Same(t, want, got) })
+		})
+	})
+}
+
+func TestWhatAnApplicationHasStoredByItselfIsCopied(t *testing.T) {
+	ctx := context.Background()
+	db := newDatabase(t)
+	ids := belfry.NewIDSource()
+	id := func() bson.ObjectID { return bson.ObjectID(ids.New(time.Now())) }
+	date := time.Date(2026, 3, 4, 5, 6, 7, 890e6, time.UTC) // more precise than belfry's
+	for name, documents := range map[string][]bson.D{
+		"msgNotice": {
+			{{Key: "_id", Value: id()}, {Key: "senderID", Value: int64(1 << 40)}, {Key: "sender", Value: "s"}, {Key: "receiverID", Value: 1.0},
+				{Key: "companyID", Value: int32(3)}, {Key: "title", Value: "t"}, {Key: "date", Value: date}, {Key: "typeID", Value: int32(2)}, {Key: "isRead", Value: int32(0)}},
+			{{Key: "_id", Value: id()}, {Key: "receiverID", Value: "01"}, {Key: "companyID", Value: "3"}, {Key: "date", Value: date}, {Key: "typeID", Value: int32(1)}, {Key: "isRead", Value: int32(1)}},
+		},
+		"handleLog": {{{Key: "_id", Value: id()}, {Key: "companyID", Value: int32(3)}, {Key: "title", Value: "t"}, {Key: "date", Value: date}, {Key: "objectType", Value: int32(1)}}},
+	} {
+		if _, err := db.Collection(name).InsertMany(ctx, documents); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := mongo.Open(ctx, mongo.Options{URI: server.URI, Database: db.Name(), MustExist: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// The last place is one of which nothing is left.
+	push := belfry.Scheduled{ID: ids.New(time.Now()), Due: time.Now()}
+	if _, err := s.Add(ctx, belfry.Entries{Scheduled: []belfry.Scheduled{push}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Cancel(ctx, push.ID); err != nil {
+		t.Fatal(err)
+	}
+	newSQLite(t).with(t, func(to store) {
+		if err := transfer.Copy(ctx, s.Transfer(), to.Transfer(), &report{}); err != nil {
+			t.Fatal(err)
+		}
+		who := belfry.Identity{User: "1", Company: "3"}
+		inbox, err := to.Inbox(ctx, who, belfry.InboxQuery{Limit: 10})
+		if err != nil || len(inbox) != 1 || inbox[0].SenderID != "1099511627776" || inbox[0].IsRead || !inbox[0].Date.Equal(date.Truncate(time.Second)) {
+			t.Errorf("the inbox is %+v, %v", inbox, err)
+		}
+		if waiting, err := to.Undelivered(ctx, who, 10); err != nil || len(waiting) != 0 {
+			t.Errorf("%d messages wait, %v", len(waiting), err)
+		}
+		if feed, err := to.Feed(ctx, "3", belfry.FeedQuery{Limit: 10}); err != nil || len(feed) != 1 {
+			t.Errorf("the feed is %+v, %v", feed, err)
+		}
+		if last, err := to.Last(ctx); err != nil || last != push.ID {
+			t.Errorf("Last is %v, %v; want %v", last, err, push.ID)
+		}
 	})
 }
 
