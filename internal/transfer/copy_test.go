@@ -172,7 +172,25 @@ func TestACopyBehavesAsItsSource(t *testing.T) {
 		fourth.copyTo(t, last)
 		source.with(t, func(want store) {
 			for _, copied := range []database{second, third, fourth, last} {
-				copied.with(t, func(got store) { porttest.Same(t, want, got) })
+				copied.with(t, func(got store) {
+					porttest.Same(t, want, got)
+					porttest.NoLower(t, want, got)
+				})
+			}
+			// And what is done to them has the same effects.
+			place := belfry.NewIDSource()
+			after, err := fourth.last(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			place.Skip(after)
+			goOn := furtherChanges(place)
+			goOn(t, want)
+			for _, copied := range []database{third, last} {
+				copied.with(t, func(got store) {
+					goOn(t, got)
+					porttest.Same(t, want, got)
+				})
 			}
 		})
 	})
@@ -182,9 +200,74 @@ func TestACopyBehavesAsItsSource(t *testing.T) {
 		source.with(t, func(s store) { porttest.Fill(t, s, 60) })
 		source.copyTo(t, second)
 		source.with(t, func(want store) {
-			second.with(t, func(got store) { porttest.Same(t, want, got) })
+			second.with(t, func(got store) {
+				porttest.Same(t, want, got)
+				porttest.NoLower(t, want, got)
+			})
 		})
 	})
+}
+
+func (d database) last(t *testing.T) (last belfry.ID, err error) {
+	d.with(t, func(s store) { last, err = s.Last(context.Background()) })
+	return last, err
+}
+
+// furtherChanges returns what makes the same changes to each store that it is called with.
+func furtherChanges(ids *belfry.IDSource) func(*testing.T, store) {
+	who := belfry.Identity{User: "1", Company: "acme"}
+	var places [6]belfry.ID
+	for i := range places {
+		places[i] = ids.New(time.Now())
+	}
+	at := time.Date(2026, 3, 4, 0, 0, 0, 0, time.UTC)
+	return func(t *testing.T, s store) {
+		t.Helper()
+		ctx := context.Background()
+		inbox, err := s.Inbox(ctx, who, belfry.InboxQuery{Limit: 100})
+		if err != nil || len(inbox) < 6 {
+			t.Fatalf("there are %d messages, %v", len(inbox), err)
+		}
+		edited := inbox[2]
+		edited.Title, edited.Expires = "edited", time.Time{}
+		total := rows(t, s)
+		do := func(_ any, err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(s.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionUnread, IDs: []belfry.ID{inbox[0].ID, inbox[1].ID, inbox[3].ID}, Place: places[0]}))
+		do(s.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionArchived, IDs: []belfry.ID{inbox[4].ID, inbox[5].ID}, Place: places[1]}))
+		do(nil, s.Edit(ctx, edited, places[2]))
+		do(s.Withdraw(ctx, inbox[1].ID, places[3]))
+		do(s.MarkSeen(ctx, who, inbox[3].ID))
+		do(nil, s.SetPreferences(ctx, "5", nil))
+		do(nil, s.AddMembers(ctx, "acme", []belfry.UserID{"1", "new"}, places[4]))
+		do(s.Add(ctx, belfry.Entries{Messages: []belfry.Message{{ID: places[5], Receiver: "1", Type: 1, Title: "new", Date: at}}}))
+		// Retention knows how many there are.
+		kept := total - 1 + 1 - 2
+		if got := rows(t, s); got != kept+2 {
+			t.Fatalf("there are %d rows, want %d", got, kept+2)
+		}
+		pruned, err := s.PruneMessages(ctx, belfry.MessageLimits{Rows: int(kept)}, 100)
+		if err != nil || pruned.Deleted != 2 {
+			t.Errorf("retention deletes %d of two, %v", pruned.Deleted, err)
+		}
+	}
+}
+
+// rows returns how many messages and notices there are.
+func rows(t *testing.T, s store) (n int64) {
+	t.Helper()
+	for _, kind := range []transfer.Kind{transfer.Messages, transfer.Notices} {
+		of, err := s.Transfer().Count(context.Background(), kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += of
+	}
+	return n
 }
 
 func TestWhatAnApplicationHasStoredByItselfIsCopied(t *testing.T) {
