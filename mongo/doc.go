@@ -34,8 +34,8 @@
 // # Collections
 //
 //	msgNotice        messages with a receiver, fields as the article has them; belfry adds isArchived,
-//	                 isDelivered, category, collapseKey, expires, data, forced, bare, extra, v
-//	handleLog        activities, likewise; belfry adds changes, extra, v
+//	                 isDelivered, category, collapseKey, expires, data, forced, bare, extra, v, and storedAt with a TTL
+//	handleLog        activities, likewise; belfry adds changes, extra, v, storedAt
 //	belfryNotices    notices: the fields of msgNotice without receiverID and isRead, with later and replaced
 //	belfryMarks      who has read or archived a notice: "<notice>/<user>"
 //	belfryReaders    of a user in a company: member since, heard up to, seen up to
@@ -45,6 +45,7 @@
 //	belfryScheduled  pushes that wait for their time
 //	belfryRequests   idempotency keys with their answers
 //	belfryCommits    the history; belfryParts holds ops of commits beyond 4 MiB
+//	belfryPending    a document while a TTL ends; otherwise it is not there
 //	belfryTransfer   how far a copy into this database has come that is not finished; otherwise it is not there
 //	belfryGone       notices that are deleted and may have marks, which are deleted little by little
 //

@@ -100,6 +100,7 @@ func TestWhatMigrateRefuses(t *testing.T) {
 		"another scheme":                   {[]string{"--from", full, "--to", "mysql://u:" + secret + "@h/db"}, "to is neither"},
 		"a URI without its scheme":         {[]string{"--from", "u:" + secret + "@h/db", "--to", empty}, "from is neither"},
 		"a malformed URI":                  {[]string{"--from", "mongodb://u:" + secret + "@@:h/", "--to", t.TempDir()}, "malformed"},
+		"a server that does not answer":    {[]string{"--from", full, "--to", "mongodb://u:" + secret + "@127.0.0.1:1/?serverSelectionTimeoutMS=1"}, "not available"},
 		"a database where there is SQLite": {[]string{"--from", full, "--from-database", "x", "--to", empty}, "from-database is for MongoDB"},
 	} {
 		t.Run(name, func(t *testing.T) {

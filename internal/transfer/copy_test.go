@@ -332,16 +332,18 @@ var errTorn = errors.New("the connection is torn")
 type torn struct {
 	transfer.Store
 	writes int
-	lose   bool // the last write is done, and its answer is lost
+	half   bool // the records of the last write are there, and its progress is not
+	before *transfer.Progress
 }
 
 func (s *torn) Write(ctx context.Context, kind transfer.Kind, records []transfer.Record, p transfer.Progress) error {
 	if s.writes--; s.writes < 0 {
-		if s.lose {
-			_ = s.Store.Write(ctx, kind, records, p)
+		if s.half && s.before != nil {
+			return errors.Join(errTorn, s.Store.Write(ctx, kind, records, *s.before))
 		}
 		return errTorn
 	}
+	s.before = &p
 	return s.Store.Write(ctx, kind, records, p)
 }
 
@@ -377,7 +379,7 @@ func TestACopyThatWasInterruptedGoesOn(t *testing.T) {
 				interruptions := 0
 				for done := false; !done; {
 					make.target.with(t, func(to store) {
-						interrupted := &torn{Store: to.Transfer(), writes: make.writes, lose: interruptions%2 == 0}
+						interrupted := &torn{Store: to.Transfer(), writes: make.writes, half: interruptions%2 == 0}
 						err := transfer.Copy(ctx, &narrow{from.Transfer(), 20}, interrupted, r)
 						if done = err == nil; done {
 							return
