@@ -209,6 +209,7 @@ func (s *Store) begin(ctx context.Context) error {
 
 // maxSteps is how many commits newest follows before it asks for the last of all.
 const maxSteps = 4
+
 // countAll counts the messages, with the notices, and the activities.
 func (s *Store) countAll(ctx context.Context) (messages, activities int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, longTimeout)

@@ -49,7 +49,7 @@ func messagesFrom(t *testing.T, s *mongo.Store, ago time.Duration, n int) []belf
 func markRead(t *testing.T, s *mongo.Store, ids ...belfry.ID) {
 	t.Helper()
 	place := belfry.NewIDSource().New(time.Now())
-	if _, err := s.Mark(context.Background(), ann, belfry.Mark{Kind: belfry.RevisionRead, IDs: ids, Place: place}); err != nil {
+	if _, err := s.Mark(context.Background(), ann, belfry.Mark{Kind: belfry.RevisionRead, IDs: ids, Place: belfry.At(place)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -168,7 +168,7 @@ func TestReadMessagesThatExpireSoonAreLeftToTheServer(t *testing.T) {
 		t.Errorf("%d messages are deleted", deleted)
 	}
 	place := belfry.NewIDSource().New(time.Now())
-	if _, err := s.Mark(context.Background(), ann, belfry.Mark{Kind: belfry.RevisionUnread, IDs: old[:1], Place: place}); err != nil {
+	if _, err := s.Mark(context.Background(), ann, belfry.Mark{Kind: belfry.RevisionUnread, IDs: old[:1], Place: belfry.At(place)}); err != nil {
 		t.Fatal(err)
 	}
 	// It is unread again, so that the server would leave it.

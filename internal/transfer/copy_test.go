@@ -237,10 +237,10 @@ func furtherChanges(ids *belfry.IDSource) func(*testing.T, store) {
 				t.Fatal(err)
 			}
 		}
-		do(s.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionUnread, IDs: []belfry.ID{inbox[0].ID, inbox[1].ID, inbox[3].ID}, Place: places[0]}))
-		do(s.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionArchived, IDs: []belfry.ID{inbox[4].ID, inbox[5].ID}, Place: places[1]}))
-		do(nil, s.Edit(ctx, edited, places[2]))
-		do(s.Withdraw(ctx, inbox[1].ID, places[3]))
+		do(s.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionUnread, IDs: []belfry.ID{inbox[0].ID, inbox[1].ID, inbox[3].ID}, Place: belfry.At(places[0])}))
+		do(s.Mark(ctx, who, belfry.Mark{Kind: belfry.RevisionArchived, IDs: []belfry.ID{inbox[4].ID, inbox[5].ID}, Place: belfry.At(places[1])}))
+		do(nil, s.Edit(ctx, edited, belfry.At(places[2])))
+		do(s.Withdraw(ctx, inbox[1].ID, belfry.At(places[3])))
 		do(s.MarkSeen(ctx, who, inbox[3].ID))
 		do(nil, s.SetPreferences(ctx, "5", nil))
 		do(nil, s.AddMembers(ctx, "acme", []belfry.UserID{"1", "new"}, places[4]))
@@ -473,7 +473,7 @@ func TestACopyThatDiffersIsNotFinished(t *testing.T) {
 						t.Fatal(err)
 					}
 					m.Title = "as it was not"
-					if err := to.Edit(context.Background(), m, id); err != nil {
+					if err := to.Edit(context.Background(), m, belfry.At(id)); err != nil {
 						t.Fatal(err)
 					}
 				}
