@@ -51,6 +51,9 @@ type Envelope struct {
 	// and Resettle that these users' settings have. There is no event then: each node looks them up for its own pages.
 	Recount  []Identity
 	Resettle bool
+	// Record, where set, names a user. There is no event then: each node records what it has delivered to the user's pages
+	// ([MarkStore]), and has received the envelope when that is done.
+	Record UserID
 }
 
 // A MessageEvent is what EventMessage carries.
@@ -106,7 +109,8 @@ type Receiver interface {
 	// called when the unit has been published here, with the number of pages for each of the news. Receive
 	// does not wait.
 	Receive(u Unit, reached func(pages []int))
-	// Deliver emits an envelope of another node on this one, and returns how many pages it was queued for.
+	// Deliver emits an envelope of another node on this one, and returns how many pages it was queued for. With
+	// [Envelope].Record it waits for the store, otherwise for nothing.
 	Deliver(env Envelope) (pages int)
 	// Lost says that units may have been lost, or come no more until Found.
 	Lost()

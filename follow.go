@@ -285,6 +285,11 @@ func (s *Service) tellNews(news []News, at []int, pages []int, counts *counting)
 // Deliver implements [Receiver].
 func (s *Service) Deliver(env Envelope) (pages int) {
 	switch {
+	case env.Record != "":
+		if err := s.store.RecordDelivered(s.background, env.Record); err != nil {
+			s.log.Warn("deliveries not recorded in time; another node may repeat them", "user", env.Record, "err", err)
+		}
+		return 0
 	case len(env.Recount) > 0:
 		go s.recountHere(env.Recount, env.Resettle)
 		return 0

@@ -179,6 +179,11 @@ func (s *Service) welcome(ctx context.Context, a *arrival) (Welcome, error) {
 		if waiting, err = s.store.Undelivered(ctx, a.who, s.replayLimit); err != nil {
 			return Welcome{}, err
 		}
+		if s.shared && len(waiting) > 0 {
+			if waiting, err = s.stillWaiting(ctx, a); err != nil {
+				return Welcome{}, err
+			}
+		}
 		s.behind.note(a.page.ID(), len(waiting) == s.replayLimit)
 	}
 	if a.counts, err = s.store.Counts(ctx, a.who); err != nil {
@@ -194,6 +199,13 @@ func (s *Service) welcome(ctx context.Context, a *arrival) (Welcome, error) {
 		w.Replayed = a.told + n
 	}
 	return w, nil
+}
+
+// stillWaiting returns what waits when the other nodes have recorded what they have delivered in the last moment: a page that
+// is loaded anew may come from one of them.
+func (s *Service) stillWaiting(ctx context.Context, a *arrival) ([]Message, error) {
+	s.pages(ctx, s.publish(ctx, Envelope{Record: a.who.User}))
+	return s.store.Undelivered(ctx, a.who, s.replayLimit)
 }
 
 // enrol makes a member of who logs in for the first time. Who has just been made one by another page stays one

@@ -195,7 +195,7 @@ func (b *netBroker) others(f func(*netBroker)) {
 
 func (b *netBroker) Publish(_ context.Context, env belfry.Envelope) (belfry.Reach, error) {
 	reach := belfry.Reach{}
-	if len(env.Recount) == 0 {
+	if len(env.Rooms) > 0 {
 		reach.Here = b.hub.Emit(env)
 	}
 	answers := newAnswers(1)

@@ -162,6 +162,9 @@ type MarkStore interface {
 	// are ignored.
 	MarkDelivered(ctx context.Context, receiver UserID, ids []ID) error
 
+	// RecordDelivered returns when what pages of a user got is durable, and other processes see it.
+	RecordDelivered(ctx context.Context, user UserID) error
+
 	// Undelivered returns the oldest limit messages that wait for the
 	// identity, oldest first: messages that are undelivered, and notices newer than what a member
 	// has heard ([MemberStore]). Read messages do not wait.

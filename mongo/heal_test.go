@@ -197,6 +197,31 @@ func TestWhoEnrolsSeesWhatAnotherProcessStores(t *testing.T) {
 	}
 }
 
+// TestWhatIsRecordedAnotherProcessSees has one process deliver, and another ask what waits.
+func TestWhatIsRecordedAnotherProcessSees(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	here, there := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	who := belfry.Identity{User: "ann", Company: "acme"}
+	for range 5 {
+		m := message(ids)
+		m.Receiver, m.Company = who.User, who.Company
+		add(t, here, m)
+		if err := here.MarkDelivered(ctx, who.User, []belfry.ID{m.ID}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time there is nothing to record
+			if err := here.RecordDelivered(ctx, who.User); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if waiting, err := there.Undelivered(ctx, who, 10); err != nil || len(waiting) != 0 {
+			t.Fatalf("%+v wait (%v), want none", waiting, err)
+		}
+	}
+}
+
 // TestIdleProcessGoesOn has a process write after others, whose commits are no longer kept.
 func TestIdleProcessGoesOn(t *testing.T) {
 	ctx := context.Background()

@@ -88,6 +88,25 @@ func (s *Store) MarkHeard(ctx context.Context, who belfry.Identity, place belfry
 	return s.late.Add(storage.Hearer{Who: who, Notices: true}, place)
 }
 
+// RecordDelivered implements [belfry.MarkStore].
+func (s *Store) RecordDelivered(ctx context.Context, user belfry.UserID) error {
+	if !s.late.Has(user) {
+		return nil
+	}
+	var deliveries []storage.Delivery
+	err := s.writer.do(ctx, []string{"late"}, func(ctx context.Context, _ state) (*changes, error) {
+		if deliveries == nil { // the first time
+			s.late.Age()
+			deliveries = s.late.Take(maxLate)
+		}
+		return s.recordLate(ctx, deliveries)
+	})
+	if deliveries != nil {
+		s.late.Settle(deliveries, err)
+	}
+	return err
+}
+
 // Undelivered implements [belfry.MarkStore].
 func (s *Store) Undelivered(ctx context.Context, who belfry.Identity, limit int) ([]belfry.Message, error) {
 	// Before the queries.

@@ -97,7 +97,7 @@ var errAway = &belfry.Error{Code: belfry.ErrUnavailable, Message: "the other nod
 // envelope.
 func (b *Broker) Publish(_ context.Context, env belfry.Envelope) (belfry.Reach, error) {
 	reach := belfry.Reach{}
-	if len(env.Recount) == 0 {
+	if len(env.Rooms) > 0 {
 		reach.Here = b.emitter.Emit(env)
 	}
 	h := b.out.put(&outgoing{envelope: &env})

@@ -74,6 +74,11 @@ func (b *Broker) take(in *inbox, m rueidis.PubSubMessage) {
 			b.out.answer(p.Number, 1, nil)
 		case again:
 			b.answer(p, 1, nil)
+		case p.Envelope.Record != "":
+			go func() { // it ends soon after the receiver does
+				b.receiver.Deliver(p.Envelope.envelope())
+				b.answer(p, 1, nil)
+			}()
 		default:
 			b.answer(p, 1, map[int]int{0: b.receiver.Deliver(p.Envelope.envelope())})
 		}

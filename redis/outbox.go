@@ -330,7 +330,7 @@ func (s *sending) addEnvelope(one *outgoing) {
 	number, r := s.ask()
 	r.parts = []part{{one.handle, 0, 1}}
 	channels := channelsOf(e.Rooms)
-	if len(e.Recount) > 0 {
+	if len(e.Rooms) == 0 {
 		channels = []string{channelAll}
 	}
 	for _, channel := range channels {

@@ -45,6 +45,7 @@ type envelope struct {
 	Disconnect    bool              `json:",omitempty"`
 	Recount       []belfry.Identity `json:",omitempty"`
 	Resettle      bool              `json:",omitempty"`
+	Record        belfry.UserID     `json:",omitempty"`
 }
 
 // An arg is an argument of an event: one of the fields.
@@ -59,7 +60,7 @@ type arg struct {
 func newEnvelope(env *belfry.Envelope) (*envelope, error) {
 	e := &envelope{
 		Rooms: env.Rooms, Except: env.Except, Event: env.Event, Cursor: env.Cursor != belfry.Cursor{},
-		Disconnect: env.Disconnect, Recount: env.Recount, Resettle: env.Resettle,
+		Disconnect: env.Disconnect, Recount: env.Recount, Resettle: env.Resettle, Record: env.Record,
 	}
 	for _, value := range env.Args {
 		var a arg
@@ -85,7 +86,7 @@ func newEnvelope(env *belfry.Envelope) (*envelope, error) {
 
 func (e *envelope) envelope() belfry.Envelope {
 	env := belfry.Envelope{
-		Rooms: e.Rooms, Except: e.Except, Event: e.Event, Disconnect: e.Disconnect, Recount: e.Recount, Resettle: e.Resettle,
+		Rooms: e.Rooms, Except: e.Except, Event: e.Event, Disconnect: e.Disconnect, Recount: e.Recount, Resettle: e.Resettle, Record: e.Record,
 	}
 	if e.Cursor {
 		env.Cursor = belfry.Cursor{1} // any; the receiver replaces it

@@ -55,6 +55,9 @@ func (s *Store) MarkDelivered(ctx context.Context, receiver belfry.UserID, ids [
 	return s.late.Add(storage.Hearer{Who: belfry.Identity{User: receiver}}, ids...)
 }
 
+// RecordDelivered implements [belfry.MarkStore]. There is no other process, and nobody asks.
+func (s *Store) RecordDelivered(context.Context, belfry.UserID) error { return nil }
+
 // MarkHeard implements [belfry.MemberStore], as MarkDelivered does.
 func (s *Store) MarkHeard(ctx context.Context, who belfry.Identity, place belfry.ID) error {
 	if err := ctx.Err(); err != nil {

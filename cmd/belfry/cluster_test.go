@@ -65,6 +65,9 @@ func TestTwoNodesAreOne(t *testing.T) {
 		one.until(title)
 		two.until(title)
 	}
+	if again := b.page(userOne); strings.Contains(again.seen, "pushed") { // as when the page is loaded anew
+		t.Errorf("what a page at one node has got is told again at the other: %s", again.seen)
+	}
 	one.until(`"unread":2,`)
 	two.until(`"unread":2,`)
 	two.emit(1, "read_all", "{}")

@@ -61,6 +61,18 @@ func (l *Late) Of(h Hearer) []belfry.ID {
 	return slices.Clone(l.pending[h])
 }
 
+// Has reports whether there are deliveries to a user that the database does not know yet.
+func (l *Late) Has(user belfry.UserID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for h := range l.pending {
+		if h.Who.User == user {
+			return true
+		}
+	}
+	return false
+}
+
 // Age has all be recorded that are there now.
 func (l *Late) Age() {
 	l.mu.Lock()
