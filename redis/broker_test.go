@@ -5,9 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/rueidis"
 
 	"belfry"
 	"belfry/internal/redistest"
@@ -73,7 +78,7 @@ type emitter struct{ *post }
 
 func (e emitter) Emit(env belfry.Envelope) int { return e.post.Emit(env) }
 
-func openPost(t *testing.T, url, prefix string, pages int) *post {
+func openPost(t testing.TB, url, prefix string, pages int) *post {
 	t.Helper()
 	p := &post{log: &logged{}, pages: pages}
 	c, err := redis.Open(context.Background(), redis.Options{URL: url, Prefix: prefix, Logger: slog.New(slog.NewTextHandler(p.log, nil))})
@@ -92,7 +97,7 @@ func openPost(t *testing.T, url, prefix string, pages int) *post {
 }
 
 // openPosts returns posts that hear each other.
-func openPosts(t *testing.T, url string, pages ...int) []*post {
+func openPosts(t testing.TB, url string, pages ...int) []*post {
 	t.Helper()
 	prefix := newPrefix()
 	var posts []*post
@@ -103,7 +108,7 @@ func openPosts(t *testing.T, url string, pages ...int) []*post {
 	return posts
 }
 
-func wantFound(t *testing.T, posts ...*post) {
+func wantFound(t testing.TB, posts ...*post) {
 	t.Helper()
 	eventually(t, func() string {
 		for i, p := range posts {
@@ -121,7 +126,7 @@ func wantFound(t *testing.T, posts ...*post) {
 	})
 }
 
-func (p *post) watch(t *testing.T, page string, rooms ...string) {
+func (p *post) watch(t testing.TB, page string, rooms ...string) {
 	t.Helper()
 	if err := p.Watch(context.Background(), page, rooms); err != nil {
 		t.Fatal(err)
@@ -410,21 +415,69 @@ func FuzzPacket(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message string) { redis.TakeApart(message) })
 }
 
+// BenchmarkShare tells another node, which has the receiver's page, of a message, and waits for its answer. It reports what that
+// costs Redis.
 func BenchmarkShare(b *testing.B) {
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			t := &testing.T{}
-			posts := openPosts(t, server.URL, 1, 1)
-			posts[1].watch(t, "page", belfry.UserRoom("ann"))
-			b.SetParallelism(callers)
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if _, err := posts[0].Share(unitOf(belfry.ID{}, "ann", "x")).Elsewhere(context.Background()); err != nil {
-						b.Error(err)
-					}
+	reader, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.Addr()}, DisableCache: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer reader.Close()
+	for _, nodes := range []int{2, 3, 6} {
+		for _, callers := range []int{1, 64} {
+			b.Run(fmt.Sprintf("nodes=%d/callers=%d", nodes, callers), func(b *testing.B) {
+				posts := openPosts(b, server.URL, slices.Repeat([]int{1}, nodes)...)
+				posts[1].watch(b, "page", belfry.UserRoom("ann"))
+				content := strings.Repeat("x", 100)
+				// Units follow each other, as those of a node's line do.
+				var line sync.Mutex
+				var last belfry.ID
+				before := readStats(b, reader)
+				b.ResetTimer()
+				var work sync.WaitGroup
+				left := atomic.Int64{}
+				left.Store(int64(b.N))
+				for range callers {
+					work.Go(func() {
+						for left.Add(-1) >= 0 {
+							line.Lock()
+							u := unitOf(last, "ann", content)
+							last = u.Last
+							reach := posts[0].Share(u)
+							line.Unlock()
+							if pages, err := reach.Elsewhere(context.Background()); err != nil || pages[0] != 1 {
+								b.Errorf("reached %v, %v", pages, err)
+							}
+						}
+					})
+				}
+				work.Wait()
+				b.StopTimer()
+				after := readStats(b, reader)
+				for i, unit := range []string{"commands/op", "B-in/op", "B-out/op"} {
+					b.ReportMetric((after[i]-before[i])/float64(b.N), unit)
 				}
 			})
-		})
+		}
 	}
+}
+
+// readStats returns how many PUBLISH there were, and the bytes that came and went.
+func readStats(tb testing.TB, c rueidis.Client) (stats [3]float64) {
+	tb.Helper()
+	for _, section := range []string{"commandstats", "stats"} {
+		text, err := c.Do(context.Background(), c.B().Info().Section(section).Build()).ToString()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for i, name := range []string{"cmdstat_publish:calls=", "total_net_input_bytes:", "total_net_output_bytes:"} {
+			if _, rest, ok := strings.Cut(text, name); ok {
+				number, _, _ := strings.Cut(strings.Split(rest, "\r\n")[0], ",")
+				if stats[i], err = strconv.ParseFloat(number, 64); err != nil {
+					tb.Fatal(err)
+				}
+			}
+		}
+	}
+	return stats
 }

@@ -141,7 +141,7 @@ func (n *node) leave(user, company, page string) {
 }
 
 // eventually waits for a condition, which says what is still wrong, or "".
-func eventually(t *testing.T, condition func() string) {
+func eventually(t testing.TB, condition func() string) {
 	t.Helper()
 	wrong := ""
 	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
