@@ -52,9 +52,10 @@ var rules = []rule{
 	{packages: "internal/plainhttp", belfry: []string{"internal/handover"}},
 	{packages: "internal/handover"},
 	{packages: "internal/hop", thirdParty: true},
-	{packages: "internal/mongotest"},
+	{packages: "internal/mongotest", belfry: []string{"internal/proctest"}},
 	{packages: "internal/redistest"},
 	{packages: "internal/pagetest"},
+	{packages: "internal/proctest"},
 	{packages: "internal/archtest"},
 }
 

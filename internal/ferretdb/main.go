@@ -2,9 +2,8 @@
 // FerretDB 1.24: what the tests of package mongo run against where no other server is named.
 // It has a module of its own, so that belfry's stays free of it.
 //
-// It takes a directory for its files, listens on a free port of the loopback,
-// writes its URI to standard output, and ends when standard input does: so it never
-// outlives the test that started it, however that ends.
+// It takes a directory for its files and an address to listen on, and ends when standard input does: so it
+// never outlives the test that started it, however that ends.
 package main
 
 import (
@@ -26,15 +25,15 @@ func main() {
 }
 
 func run() error {
-	if len(os.Args) != 2 {
-		return fmt.Errorf("usage: ferretdb <directory>")
+	if len(os.Args) != 3 {
+		return fmt.Errorf("usage: ferretdb <directory> <host:port>")
 	}
 	dir, err := filepath.Abs(os.Args[1])
 	if err != nil {
 		return err
 	}
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener: ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
+		Listener: ferretdb.ListenerConfig{TCP: os.Args[2]},
 		Handler:  "sqlite",
 		// What outlives the machine is not what these tests are about.
 		SQLiteURL: "file:" + dir + "/?_pragma=synchronous(off)",
@@ -48,6 +47,5 @@ func run() error {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it is the end
 	}()
-	fmt.Println(server.MongoDBURI())
 	return server.Run(ctx)
 }

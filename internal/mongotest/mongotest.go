@@ -3,78 +3,107 @@
 package mongotest
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"time"
+
+	"belfry/internal/proctest"
 )
 
 // Variable names another server for the tests, as a mongodb:// URI.
 const Variable = "BELFRY_TEST_MONGO"
 
-// A Server is there until Stop.
+// patience is how long a server may take to start.
+const patience = time.Minute
+
+// A Server is there until Stop. Its methods are for one goroutine at a time.
 type Server struct {
 	URI string
 	// Slow says that it reads whole collections, as FerretDB does: the suites
 	// have shorter forms for such servers.
 	Slow bool
 
-	stop func() error
+	program, dir, addr string
+	run                *proctest.Process // nil while it is not running, or where the environment has named the server
 }
 
 // Start finds or starts a server, and says on log which.
 func Start(log io.Writer) (*Server, error) {
 	if uri := os.Getenv(Variable); uri != "" {
 		fmt.Fprintf(log, "mongotest: the server is the one that %s names\n", Variable)
-		return &Server{URI: uri, stop: func() error { return nil }}, nil
+		return &Server{URI: uri}, nil
 	}
+	return Launch(log)
+}
+
+// Launch starts FerretDB, whatever the environment names: a server that the test may pause and kill.
+func Launch(log io.Writer) (*Server, error) {
 	program, err := build(log)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "belfry-ferretdb-")
-	if err != nil {
+	s := &Server{Slow: true, program: program}
+	if s.dir, err = os.MkdirTemp("", "belfry-ferretdb-"); err != nil {
 		return nil, err
 	}
-	s, err := launch(program, dir)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("FerretDB has not started; see what %s %s says, or name another server by %s: %w", program, dir, Variable, err), os.RemoveAll(dir))
+	for range 5 { // another process may take the port meanwhile
+		if s.addr, err = proctest.FreeAddr(); err == nil {
+			if err = s.Restart(); err == nil {
+				s.URI = "mongodb://" + s.addr + "/"
+				fmt.Fprintf(log, "mongotest: the server is FerretDB at %s, its files are in %s\n", s.URI, s.dir)
+				return s, nil
+			}
+		}
 	}
-	fmt.Fprintf(log, "mongotest: the server is FerretDB at %s, its files are in %s\n", s.URI, dir)
-	return s, nil
+	return nil, errors.Join(fmt.Errorf("name another server by %s: %w", Variable, err), os.RemoveAll(s.dir))
 }
 
-// Stop ends what Start has started, and deletes its files.
-func (s *Server) Stop() error { return s.stop() }
+// Restart starts the server, which must not be running, with what it has stored and at its port.
+func (s *Server) Restart() (err error) {
+	said := filepath.Join(s.dir, "log")
+	// It decodes every document of a collection for most queries.
+	if s.run, err = proctest.Start(said, []string{"GOGC=400"}, s.program, s.dir, s.addr); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-s.run.Exited:
+		default:
+			if time.Now().Before(deadline) {
+				continue
+			}
+		}
+		why, _ := os.ReadFile(said)
+		return errors.Join(fmt.Errorf("FerretDB has not started: %w\n%s", err, why), s.Kill())
+	}
+}
 
-// launch starts FerretDB on files in dir. It ends with its standard input: also where the test is killed.
-func launch(program, dir string) (*Server, error) {
-	server := exec.Command(program, dir)
-	server.Stderr = os.Stderr
-	server.Env = append(os.Environ(), "GOGC=400") // it decodes every document of a collection for most queries
-	alive, err := server.StdinPipe()
-	if err != nil {
-		return nil, err
+// Kill ends the server without warning. It is gone when Kill returns.
+func (s *Server) Kill() error { return s.run.Kill() }
+
+// Pause stops the server, which then keeps its connections and answers nothing, until Resume or Kill.
+func (s *Server) Pause() error { return s.run.Pause() }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume() error { return s.run.Resume() }
+
+// Stop ends what was started, and deletes its files.
+func (s *Server) Stop() error {
+	if s.run == nil {
+		return nil
 	}
-	out, err := server.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := server.Start(); err != nil {
-		return nil, err
-	}
-	stop := func() error { return errors.Join(alive.Close(), server.Wait(), os.RemoveAll(dir)) }
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		return nil, errors.Join(err, stop())
-	}
-	return &Server{URI: strings.TrimSpace(line), Slow: true, stop: stop}, nil
+	return errors.Join(s.Kill(), os.RemoveAll(s.dir))
 }
 
 // build returns the program. It is kept in the user's cache, under a name that changes with all
