@@ -511,3 +511,20 @@ func TestWhatComesWhileAGapIsFilledIsToldOnce(t *testing.T) {
 
 func always() bool { return true }
 func never() bool  { return false }
+
+func TestAPageThatWasThereBeforeAnythingElseIsToldAllThatItMissed(t *testing.T) {
+	b := newInstallation(t, 2, never, never).nodes[0]
+	p, w := b.login(ann)
+	b.login(ann) // another page of the same user, so that nothing waits
+	b.logout(ann, p)
+	b.push("one", "acme", "1")
+	b.record("two", "acme")
+	if can, _, err := b.CanCatchUp(t.Context(), ann, w.Cursor); !can || err != nil {
+		t.Errorf("CanCatchUp says %v, %v", can, err)
+	}
+	back, w := b.login(ann, from(w.Cursor))
+	wantTold(t, back, "one two ")
+	if w.Reset || w.Replayed != 2 {
+		t.Errorf("it is welcomed with %+v", w)
+	}
+}
