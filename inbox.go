@@ -59,8 +59,12 @@ func (s *Service) Mark(ctx context.Context, who Identity, mark Mark) (Counts, er
 	defer f.drop() // no-op once landed
 	mark.Place = f.place
 	marked, err := s.store.Mark(ctx, who, mark)
-	if err != nil || marked.OwnRows+marked.SharedRows == 0 {
-		return marked.Counts, err
+	if err != nil {
+		f.doubt()
+		return Counts{}, err
+	}
+	if marked.OwnRows+marked.SharedRows == 0 {
+		return marked.Counts, nil
 	}
 	counts := s.newCounting(context.WithoutCancel(ctx))
 	counts.known[who] = &marked.Counts

@@ -127,6 +127,23 @@ func (f *flight) drop() {
 	l.advance()
 }
 
+// doubt says that an error hides whether what a flight was to tell is stored. Those behind it may be of the same
+// commit: they come after it, so that it is looked up in the store before. Drop follows.
+func (f *flight) doubt() {
+	l := f.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.flights, f)
+	if i < 0 || l.share == nil { // where there is but one process, nobody looks
+		return
+	}
+	for _, behind := range l.flights[i+1:] {
+		if behind.after.Compare(f.last()) < 0 {
+			behind.after = f.last()
+		}
+	}
+}
+
 // arrive has a flight of another node published when what is before it is, up to the place after. What the
 // line has been told of it otherwise is left out. Gone is closed when that has been done, or the flight is given
 // up.

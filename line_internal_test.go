@@ -21,6 +21,30 @@ func departed(l *line, n int) *flight {
 	return f
 }
 
+func TestWhatIsDoubtfulIsLookedUpBeforeWhatIsBehindIt(t *testing.T) {
+	l := newTestLine()
+	l.share = func(Unit) Reach { return Reach{} }
+	lost, behind := departed(l, 1), departed(l, 1) // of one commit: both come after the same
+	landed := make(chan struct{})
+	go func() {
+		behind.land(func(int) int { return 0 }, nil)
+		close(landed)
+	}()
+	lost.doubt() // it is stored, and the answer was lost
+	lost.drop()
+	from, to, is := l.gap(behind.last())
+	if !is || from != (ID{}) || to != lost.last() {
+		t.Errorf("from %v to %v is looked up: %v", from, to, is)
+	}
+	if !l.fill(to, func(ID) bool { return true }) {
+		t.Error("the gap is not filled")
+	}
+	<-landed
+	if told := l.told; told != behind.last() {
+		t.Errorf("all is told up to %v, want %v", told, behind.last())
+	}
+}
+
 func TestALinePublishesInTheOrderOfDeparture(t *testing.T) {
 	l := newTestLine()
 	var mu sync.Mutex
