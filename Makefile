@@ -9,7 +9,7 @@ DEMO := web/dist/demo/index.html
 MODULES := web/node_modules/.package-lock.json
 PEERS := bench/socketio/node_modules/.package-lock.json
 
-.PHONY: build run test web lint lint-deploy test-go test-peers test-web bench million bench-peers soak fuzz clean
+.PHONY: build run test web lint lint-deploy test-go test-peers test-web bench million bench-peers soak chaos fuzz clean
 
 build: bin/belfry  ## the program with its pages
 
@@ -73,6 +73,11 @@ bench-peers:       ## belfry beside other servers: table and plots of docs/BENCH
 SOAK := 3m
 soak:              ## more than the server can deliver, to pages that come and go: make soak SOAK=30m
 	BELFRY_SOAK=$(SOAK) go test -race -run '^TestSoak$$' -v -timeout 24h ./load
+
+CHAOS := 5m
+chaos:             ## three nodes while everything they consist of is killed, stopped and cut off: make chaos CHAOS=30m
+	scripts/need redis-server
+	CHAOS=$(CHAOS) go test -race -run '^TestNothingIsLostOrDoubled$$' -v -timeout 24h ./internal/chaos
 
 fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s

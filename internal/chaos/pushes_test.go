@@ -28,7 +28,7 @@ type callers struct {
 }
 
 const (
-	callPatience = 12 * time.Second
+	callPatience = 10 * time.Second
 	// retryPatience is how long a call with a key is made again. All is well again by then.
 	retryPatience = 2 * time.Minute
 	retryPause    = 200 * time.Millisecond
