@@ -75,7 +75,7 @@ soak:              ## more than the server can deliver, to pages that come and g
 	BELFRY_SOAK=$(SOAK) go test -race -run '^TestSoak$$' -v -timeout 24h ./load
 
 CHAOS := 5m
-chaos:             ## three nodes while everything they consist of is killed, stopped and cut off: make chaos CHAOS=30m
+chaos: $(MODULES)  ## three nodes while everything they consist of is killed, stopped and cut off: make chaos CHAOS=30m
 	scripts/need redis-server
 	CHAOS=$(CHAOS) go test -race -run '^TestNothingIsLostOrDoubled$$' -v -timeout 24h ./internal/chaos
 

@@ -110,6 +110,11 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 	if !r.installation.storeOurs {
 		t.Logf("the store is not killed or paused: it is the one of %s", mongotest.Variable)
 	}
+	if missing := missingClients(); missing != nil {
+		t.Logf("there are no pages by the official clients; make chaos installs them: %v", missing)
+	} else {
+		r.official = true
+	}
 	if err := r.run(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -138,6 +143,7 @@ type run struct {
 	ledger       ledger
 	chronicle    chronicle
 	faults       faults
+	official     bool // clients have pages, too
 
 	pushed, settled      time.Duration // how long it took
 	messages, activities int           // that are stored, by receiver and by company
@@ -209,7 +215,7 @@ func (r *run) open(ctx context.Context, clients *sync.WaitGroup, stay <-chan str
 		p := newPage(fmt.Sprintf("%d (%s, user %s)", i, g, who.User), who)
 		r.pages = append(r.pages, p)
 		c := &client{
-			page: p, generation: g, balancer: r.installation.pages, token: token, stay: stay,
+			page: p, generation: g, balancer: r.installation.pages, token: token, stay: stay, visits: time.Duration(r.crowd) * visitPerPage,
 			rng: rand.New(rand.NewPCG(r.seed, uint64(1000+i))),
 		}
 		if i < len(users) {
@@ -217,10 +223,40 @@ func (r *run) open(ctx context.Context, clients *sync.WaitGroup, stay <-chan str
 		}
 		clients.Go(func() { c.live(ctx) })
 	}
+	if r.official {
+		return r.openOfficial(ctx, clients, users, tokens)
+	}
 	return users, nil
 }
 
-func (r *run) pages0() int { return r.crowd }
+// openOfficial opens a page of a user of its own by each of the official clients.
+func (r *run) openOfficial(ctx context.Context, clients *sync.WaitGroup, users []identity, tokens *auth.Tokens) ([]identity, error) {
+	var pages []*page
+	var shown []string
+	for i, client := range officialClients {
+		who := identity{strconv.Itoa(len(users) + 1), strconv.Itoa(i%companies + 1)}
+		users = append(users, who)
+		r.marks[who] = newMarks()
+		token, err := tokens.Sign(belfry.Identity{User: belfry.UserID(who.User), Company: belfry.CompanyID(who.Company)}, 24*time.Hour)
+		if err != nil {
+			return nil, err
+		}
+		pages = append(pages, newPage(fmt.Sprintf("%d (%s, user %s)", len(r.pages)+i, client, who.User), who))
+		shown = append(shown, token)
+	}
+	r.pages = append(r.pages, pages...)
+	o, err := driveOfficial(r.installation.pages.addr, pages, shown)
+	if err != nil {
+		return nil, err
+	}
+	clients.Go(func() {
+		<-ctx.Done()
+		if err := o.close(); err != nil {
+			r.t.Errorf("the official clients: %v", err)
+		}
+	})
+	return users, nil
+}
 
 // all waits until something is so of all pages.
 func (r *run) all(ctx context.Context, so func(*page) bool) error {

@@ -39,6 +39,7 @@ type client struct {
 	token      string
 	marks      *marks // nil if it marks nothing
 	rng        *rand.Rand
+	visits     time.Duration   // the mean
 	stay       <-chan struct{} // closed when it is to stay
 
 	cursor string
@@ -49,7 +50,7 @@ type client struct {
 
 const (
 	loginPatience = 15 * time.Second
-	meanVisit     = 30 * time.Second // before it closes the connection by itself
+	visitPerPage  = 800 * time.Millisecond // the more pages, the longer each stays before it closes the connection by itself
 	maxAway       = 3 * time.Second
 	minReturn     = 100 * time.Millisecond
 	maxReturn     = time.Second
@@ -88,7 +89,7 @@ func (c *client) visit(ctx context.Context) (left bool, err error) {
 	defer context.AfterFunc(ctx, func() { w.close(true) })()
 	s := &session{client: c, w: w, deadline: time.Now().Add(loginPatience)}
 	defer func() { s.stopPings() }()
-	leaving := time.NewTimer(time.Duration(c.rng.ExpFloat64() * float64(meanVisit)))
+	leaving := time.NewTimer(time.Duration(c.rng.ExpFloat64() * float64(c.visits)))
 	defer leaving.Stop()
 	politely := c.rng.IntN(2) == 0
 	over := make(chan struct{})
@@ -266,7 +267,7 @@ func (s *session) connected(b []byte) error {
 		}
 		if s.asked != "" && given.PID != s.asked {
 			s.asked = ""
-			c.page.loggedIn(counts{}, "not recovered")
+			c.page.loadsAnew("not recovered")
 		}
 		c.pid = given.PID
 	}
@@ -291,11 +292,10 @@ func (s *session) answered(b json.RawMessage) {
 }
 
 func (s *session) in(now counts, reset bool) {
-	anew := ""
+	s.client.page.loggedIn(now)
 	if reset {
-		anew = "reset"
+		s.client.page.loadsAnew("reset")
 	}
-	s.client.page.loggedIn(now, anew)
 	s.deadline = time.Now().Add(s.beat)
 }
 

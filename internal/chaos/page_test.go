@@ -102,17 +102,21 @@ func (p *page) count(now counts) {
 	}
 }
 
-// loggedIn notes an answer to a login, with what the page has to load anew, if anything.
-func (p *page) loggedIn(now counts, anew string) {
+// loggedIn notes an answer to a login.
+func (p *page) loggedIn(now counts) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count(now)
 	p.in = true
 	p.logins++
 	p.history = append(p.history, clock(time.Now())+" logged in")
-	if anew != "" {
-		p.fresh = append(p.fresh, clock(time.Now())+" "+anew)
-	}
+}
+
+// loadsAnew notes that the page has to load its lists anew.
+func (p *page) loadsAnew(why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fresh = append(p.fresh, clock(time.Now())+" "+why)
 }
 
 // connects notes that a connection of the page begins.
