@@ -223,10 +223,10 @@ func (g *gateway) resumable(ctx context.Context, l *login, pid, offset string) (
 		return "", false
 	}
 	complete, near, err := g.service.CanCatchUp(ctx, l.who, cursor)
-	if err != nil {
-		logFailure(ctx, g.log, "session not resumed", err)
-	}
-	if err != nil || !complete {
+	switch {
+	case err != nil: // the login looks again; where it fails, too, the client comes back as it is
+		logFailure(ctx, g.log, "what a session has missed is not known yet", err)
+	case !complete:
 		return "", false
 	}
 	l.options.Cursor, l.options.Resumed, l.options.Near = cursor, true, near

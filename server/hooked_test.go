@@ -14,6 +14,7 @@ type hookedStore struct {
 
 	mu                       sync.Mutex
 	add                      func() error // before messages are stored
+	since                    func() error // before the log is read
 	inbox, counts, delivered func()
 }
 
@@ -64,4 +65,16 @@ func (h *hookedStore) Counts(ctx context.Context, who belfry.Identity) (belfry.C
 func (h *hookedStore) MarkDelivered(ctx context.Context, receiver belfry.UserID, ids []belfry.ID) error {
 	h.call(func(h *hookedStore) func() { return h.delivered })
 	return h.Store.MarkDelivered(ctx, receiver, ids)
+}
+
+func (h *hookedStore) Since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {
+	h.mu.Lock()
+	since := h.since
+	h.mu.Unlock()
+	if since != nil {
+		if err := since(); err != nil {
+			return nil, false, err
+		}
+	}
+	return h.Store.Since(ctx, who, after, until, limit)
 }

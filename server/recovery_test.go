@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +100,35 @@ func TestASessionGoesOnWhereItWasAndNobodyElsesDoes(t *testing.T) {
 		if got := c.session(); got.PID == first.PID || got.SID == first.SID || got.PID == "" {
 			t.Errorf("%s goes on with the session: %+v", name, got)
 		}
+	}
+}
+
+func TestASessionGoesOnWhereTheStoreWasAwayForAMoment(t *testing.T) {
+	hooked := &hookedStore{}
+	f := start(t, func(o *Options) {
+		hooked.Store = o.Store
+		o.Store = hooked
+	})
+	page := f.back("1", "1", "", "")
+	first := page.session()
+	offset := page.offset("counts")
+	page.vanish()
+	f.message("1", "one")
+	var asked atomic.Bool
+	hooked.set(func(h *hookedStore) {
+		h.since = func() error {
+			if asked.Swap(true) {
+				return nil
+			}
+			return belfry.Errorf(belfry.ErrUnavailable, "the store is away")
+		}
+	})
+	back := f.back("1", "1", first.PID, offset)
+	if got := back.session(); got != first {
+		t.Errorf("the session is %+v, want %+v", got, first)
+	}
+	if got := parse[messageOnWire](t, back.next("new_msg")); got.Title != "one" {
+		t.Errorf("the page got %+v", got)
 	}
 }
 
