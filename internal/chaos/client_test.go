@@ -52,19 +52,24 @@ const (
 	loginPatience = 15 * time.Second
 	visitPerPage  = 800 * time.Millisecond // the more pages, the longer each stays before it closes the connection by itself
 	maxAway       = 3 * time.Second
-	minReturn     = 100 * time.Millisecond
-	maxReturn     = time.Second
+	minReturn     = 500 * time.Millisecond // doubled, up to maxReturn, by each try in vain
+	maxReturn     = 5 * time.Second
 )
 
 // live keeps the page open until ctx ends.
 func (c *client) live(ctx context.Context) {
+	back := minReturn
 	for ctx.Err() == nil {
 		left, err := c.visit(ctx)
+		if back *= 2; c.page.isIn() {
+			back = minReturn
+		}
+		back = min(back, maxReturn)
 		c.page.leaves(fmt.Sprintf("by itself: %v, %v", left, err))
 		if errors.Is(err, errRefused) {
 			c.page.refused()
 		}
-		away := minReturn + time.Duration(c.rng.Int64N(int64(maxReturn-minReturn)))
+		away := back/2 + time.Duration(c.rng.Int64N(int64(back)))
 		if left {
 			away = time.Duration(c.rng.Int64N(int64(maxAway)))
 		}

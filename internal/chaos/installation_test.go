@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
 	"belfry/internal/mongotest"
 	"belfry/internal/proctest"
 	"belfry/internal/redistest"
@@ -255,7 +258,21 @@ func (in *installation) stop() error {
 		all = errors.Join(all, in.redis.Stop())
 	}
 	if in.store != nil {
+		if !in.storeOurs && len(in.nodes) > 0 {
+			all = errors.Join(all, in.drop())
+		}
 		all = errors.Join(all, in.store.Stop())
 	}
 	return all
+}
+
+// drop deletes what the nodes have stored on a server that is not the test's.
+func (in *installation) drop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), nodePatience)
+	defer cancel()
+	client, err := mongo.Connect(options.Client().ApplyURI(in.store.URI))
+	if err != nil {
+		return errors.New("the URI of the store cannot be read") // it may hold a password
+	}
+	return errors.Join(client.Database(in.nodes[0].dbName).Drop(ctx), client.Disconnect(ctx))
 }
