@@ -108,9 +108,6 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the last place in the log: %w", err)
 	}
-	if last.IsZero() {
-		last = ID{len(last) - 1: 1} // the cursor of an empty log is not that of a page without one
-	}
 	ids.Skip(last)
 	s.line = newLine(ids, last, s.now, s.log)
 	if s.presence == nil {
