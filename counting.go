@@ -52,11 +52,12 @@ func (c *counting) count(who Identity) *Counts {
 }
 
 // countsOf returns counts that go with an event, or nil where the store is away:
-// the event is worth more than its counts, which come with the next one.
+// the event is worth more than its counts, which are told when the store is back.
 func (s *Service) countsOf(ctx context.Context, who Identity) *Counts {
 	counts, err := s.store.Counts(ctx, who)
 	if err != nil {
-		s.log.WarnContext(ctx, "not counted", "user", who.User, "err", err)
+		s.log.WarnContext(ctx, "not counted yet", "user", who.User, "err", err)
+		s.teller.owe(who)
 		return nil
 	}
 	return &counts

@@ -75,6 +75,10 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		return Welcome{}, err
 	}
 	defer s.logins.leave(string(who.User))
+	if err := s.arrive(ctx, a); err != nil {
+		return Welcome{}, err
+	}
+	defer a.asked()
 	if !o.Checked.member {
 		if err := s.enrol(ctx, who); err != nil {
 			return Welcome{}, err
@@ -156,7 +160,23 @@ type arrival struct {
 	preferences []Preference
 	options     LoginOptions
 	counts      Counts
-	told        int // log entries that it was sent before at
+	told        int    // log entries that it was sent before at
+	asked       func() // says that it asks the store nothing more
+}
+
+// maxArriving bounds the logins that ask the store at the same time: where pages come back faster than it answers, some are let in
+// and the others wait, instead of all taking longer than they have.
+const maxArriving = 64
+
+// arrive waits for its turn to ask the store.
+func (s *Service) arrive(ctx context.Context, a *arrival) error {
+	select {
+	case s.arriving <- struct{}{}:
+		a.asked = sync.OnceFunc(func() { <-s.arriving })
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // fresh reports whether the page is told what waits, not what came after its cursor.
@@ -190,7 +210,8 @@ func (s *Service) welcome(ctx context.Context, a *arrival) (Welcome, error) {
 		return Welcome{}, err
 	}
 	w.Counts = a.counts
-	// Whatever can fail is over.
+	// Whatever can fail is over, and a page may be slow to take what it is told.
+	a.asked()
 	ctx = context.WithoutCancel(ctx)
 	if fresh {
 		w.Replayed = s.replay(ctx, a, waiting)

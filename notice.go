@@ -2,6 +2,7 @@ package belfry
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -37,12 +38,14 @@ type teller struct {
 	wake chan struct{}
 
 	mu        sync.Mutex
-	companies []CompanyID // to be told, each once; empty for everybody
+	companies []CompanyID           // to be told, each once; empty for everybody
+	owed      map[Identity]struct{} // who could not be told, to be tried again
 }
 
 const (
 	tellStep = 32                     // identities between two rests
 	tellRest = 200 * time.Microsecond // the least of these rests
+	oweRetry = time.Second            // the rest before who could not be told is tried again
 )
 
 func newTeller() teller { return teller{wake: make(chan struct{}, 1)} }
@@ -60,6 +63,37 @@ func (t *teller) add(company CompanyID) {
 	}
 }
 
+// owe has identities told as soon as that can be.
+func (t *teller) owe(identities ...Identity) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.owed == nil {
+		t.owed = make(map[Identity]struct{})
+	}
+	for _, who := range identities {
+		t.owed[who] = struct{}{}
+	}
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (t *teller) owes() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.owed) > 0
+}
+
+// takeOwed returns all who are owed.
+func (t *teller) takeOwed() []Identity {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	owed := slices.Collect(maps.Keys(t.owed))
+	t.owed = nil
+	return owed
+}
+
 func (t *teller) take() (CompanyID, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,9 +107,17 @@ func (t *teller) take() (CompanyID, bool) {
 
 // keepTelling is the goroutine of the teller.
 func (s *Service) keepTelling() {
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-s.teller.wake:
+			if retry == nil && s.teller.owes() {
+				retry = time.After(oweRetry)
+			}
+		case <-retry:
+			retry = nil
+			s.tellEach(s.background, s.teller.takeOwed())
+			continue
 		case <-s.background.Done():
 			return
 		}
@@ -84,29 +126,31 @@ func (s *Service) keepTelling() {
 			if !ok {
 				break
 			}
-			if err := s.tellCompany(s.background, company); err != nil && s.background.Err() == nil {
-				s.log.Warn("counts not told; pages learn them with the next event", "company", company, "err", err)
-			}
+			s.tellEach(s.background, s.presence.Here(company))
 		}
 	}
 }
 
-// tellCompany tells each identity of a company that is online its counts.
-func (s *Service) tellCompany(ctx context.Context, company CompanyID) error {
-	for step := range slices.Chunk(s.presence.Here(company), tellStep) {
+// tellEach tells identities their counts. Where the store does not answer, those who are left are owed.
+func (s *Service) tellEach(ctx context.Context, identities []Identity) {
+	for step := range slices.Chunk(identities, tellStep) {
 		began := time.Now()
-		for _, who := range step {
+		for i, who := range step {
 			counts, err := s.store.Counts(ctx, who)
 			if err != nil {
-				return err
+				if ctx.Err() == nil {
+					s.log.Warn("counts are told later", "identities", len(identities), "err", err)
+				}
+				s.teller.owe(identities[i:]...)
+				return
 			}
 			s.tellCounts(who, counts)
 		}
+		identities = identities[len(step):]
 		if len(step) == tellStep && !rest(ctx, max(tellRest, time.Since(began))) {
-			return ctx.Err()
+			return
 		}
 	}
-	return nil
 }
 
 // tellCounts emits counts to the identity's pages on this node. What they count is

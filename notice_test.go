@@ -2,6 +2,7 @@ package belfry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -180,4 +181,35 @@ func TestWhatIsBeyondTheReplayWaitsForTheNextLogin(t *testing.T) {
 	again, _ := b.login(ann)
 	wantTold(t, p, "1 2 4 ")
 	wantTold(t, again, "3 4 ") // rather twice than never
+}
+
+// TestCountsThatCouldNotBeReadAreToldLater has the counts of a message, and of a notice, not to be had for a while.
+func TestCountsThatCouldNotBeReadAreToldLater(t *testing.T) {
+	b := newBench(t)
+	p, _ := b.login(ann)
+	away := errors.New("away")
+	failing := func(err error) { b.store.set(func(s *shakyStore) { s.counts = err }) }
+	failing(away)
+	b.push("m", "", ann.User)
+	if got := p.messages(); len(got) != 1 || got[0].Counts != nil {
+		t.Fatalf("the page was told %+v, want a message without counts", got)
+	}
+	failing(nil)
+	waitFor(t, func() bool { return lastUnread(p) == 1 })
+	failing(away)
+	if _, err := b.PushMessage(t.Context(), belfry.Push{Message: belfry.Message{Company: "acme", Content: "all"}, Notice: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return len(p.got(belfry.EventMessage)) == 2 })
+	failing(nil)
+	waitFor(t, func() bool { return lastUnread(p) == 2 })
+}
+
+// lastUnread is what a page was told last that is unread, by counts alone.
+func lastUnread(p *page) int {
+	all := p.got(belfry.EventCounts)
+	if len(all) == 0 {
+		return -1
+	}
+	return all[len(all)-1].(belfry.Counts).Unread
 }

@@ -70,10 +70,11 @@ type Service struct {
 	line        *line
 	shared      bool // other nodes store into the same log
 	follower    follower
-	requests    gate // by key
-	logins      gate // by user: what waits is replayed to one page
-	marks       gate // by user: marks are stored in the order of their places
-	edits       gate // by message, likewise
+	requests    gate          // by key
+	logins      gate          // by user: what waits is replayed to one page
+	arriving    chan struct{} // logins that ask the store
+	marks       gate          // by user: marks are stored in the order of their places
+	edits       gate          // by message, likewise
 	preferences preferenceCache
 	choosers    choosers
 	behind      laggards
@@ -98,6 +99,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
 		agenda: newAgenda(), teller: newTeller(), follower: newFollower(),
+		arriving: make(chan struct{}, maxArriving),
 	}
 	s.setDefaults()
 	ids := o.IDs

@@ -23,6 +23,8 @@ type shakyStore struct {
 	read func()
 	// since, where set, is asked before the log is read, and told what was.
 	since func() (told func(entries []belfry.LogEntry), err error)
+	// counts, where set, is the answer of Counts.
+	counts error
 	// fail, where set, is the answer of everything.
 	fail error
 }
@@ -126,7 +128,13 @@ func (s *shakyStore) Since(ctx context.Context, who belfry.Identity, after, unti
 }
 
 func (s *shakyStore) Counts(ctx context.Context, who belfry.Identity) (belfry.Counts, error) {
-	if _, _, fail := s.state(); fail != nil {
+	_, _, fail := s.state()
+	s.mu.Lock()
+	if fail == nil {
+		fail = s.counts
+	}
+	s.mu.Unlock()
+	if fail != nil {
 		return belfry.Counts{}, fail
 	}
 	return s.Store.Counts(ctx, who)
