@@ -44,7 +44,7 @@ type installation struct {
 // A node is one process of belfry, which is started again whenever it ends.
 type node struct {
 	number              int
-	public, push        string // addresses
+	public, push, hop   string // addresses
 	toRedis, toStore    *link  // nil where the URL does not name one server
 	binary, dir, log    string
 	env                 []string
@@ -111,6 +111,9 @@ func (in *installation) newNode(number int, binary, run string) (n *node, err er
 	if n.push, err = proctest.FreeAddr(); err != nil {
 		return nil, err
 	}
+	if n.hop, err = proctest.FreeAddr(); err != nil {
+		return nil, err
+	}
 	redisURL, storeURI := in.redis.URL, in.store.URI
 	if n.toRedis, redisURL, err = linked(redisURL, "redis"); err != nil {
 		return nil, err
@@ -160,7 +163,7 @@ func (n *node) start(ctx context.Context) error {
 	for {
 		process, err := proctest.Start(n.log, n.env, n.binary, "serve", "--listen", n.public, "--push-listen", n.push,
 			"--data", n.dir, "--store-database", n.dbName, "--redis.prefix", n.redisPrefix,
-			"--cluster.lease", lease.String(), "--presence.grace", grace.String(), "--catch-up-limit", "100000",
+			"--cluster.listen", n.hop, "--cluster.lease", lease.String(), "--presence.grace", grace.String(), "--catch-up-limit", "100000",
 			"--socket.ping-interval", "3s", "--socket.ping-timeout", "3s", "--limits.handshakes", "100000")
 		if err != nil {
 			return err
