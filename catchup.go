@@ -13,6 +13,11 @@ const promisedMore = 2
 // CanCatchUp reports whether a page of the identity can be told all that came after a
 // cursor, so that it need not load its lists anew, and whether that is little. It fails as the Store does.
 func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (can, near bool, err error) {
+	asked, err := s.ask(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer asked()
 	entries, complete, err := s.store.Since(ctx, who, ID(cursor), s.place(), s.catchUpLimit)
 	return complete, complete && len(stepsOf(entries, s.catchUpStep)) <= 1, err
 }

@@ -75,7 +75,7 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		return Welcome{}, err
 	}
 	defer s.logins.leave(string(who.User))
-	if err := s.arrive(ctx, a); err != nil {
+	if a.asked, err = s.ask(ctx); err != nil {
 		return Welcome{}, err
 	}
 	defer a.asked()
@@ -142,14 +142,19 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 
 // checked returns what was found out of a page's token before, or finds it out.
 func (s *Service) checked(ctx context.Context, who Identity, o LoginOptions) (check TokenCheck, err error) {
-	switch {
-	case o.Checked != TokenCheck{}:
+	if (o.Checked != TokenCheck{}) {
 		return o.Checked, nil
-	case o.Trusted:
+	}
+	asked, err := s.ask(ctx)
+	if err != nil {
+		return TokenCheck{}, err
+	}
+	defer asked()
+	if o.Trusted {
 		check, _, err = s.look(ctx, who)
 		return check, err
 	}
-	return s.CheckToken(ctx, who, o.Issued)
+	return s.checkToken(ctx, who, o.Issued)
 }
 
 // An arrival is a page that logs in.
@@ -166,16 +171,15 @@ type arrival struct {
 
 // maxArriving bounds the logins that ask the store at the same time: where pages come back faster than it answers, some are let in
 // and the others wait, instead of all taking longer than they have.
-const maxArriving = 64
+const maxArriving = 16
 
-// arrive waits for its turn to ask the store.
-func (s *Service) arrive(ctx context.Context, a *arrival) error {
+// ask waits for a login's turn to ask the store. Asked ends it; it may be called again.
+func (s *Service) ask(ctx context.Context) (asked func(), err error) {
 	select {
 	case s.arriving <- struct{}{}:
-		a.asked = sync.OnceFunc(func() { <-s.arriving })
-		return nil
+		return sync.OnceFunc(func() { <-s.arriving }), nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"belfry"
@@ -269,5 +270,40 @@ func TestNothingIsLostDoubledOrReordered(t *testing.T) {
 	}
 	if len(replayed) == 0 || len(published) == 0 {
 		t.Errorf("%d replayed, %d published: nothing was tried", len(replayed), len(published))
+	}
+}
+
+// TestLoginsWaitForTheirTurnToAskTheStore has as many logins as may ask the store hang there: others wait, and go on when these have been
+// answered.
+func TestLoginsWaitForTheirTurnToAskTheStore(t *testing.T) {
+	b := newBench(t)
+	hang := make(chan struct{})
+	var asking atomic.Int64
+	b.store.set(func(s *shakyStore) {
+		s.read = func() {
+			asking.Add(1)
+			<-hang
+		}
+	})
+	const more = 10
+	var logins sync.WaitGroup
+	for i := range belfry.MaxArriving + more {
+		logins.Go(func() {
+			b.login(belfry.Identity{User: belfry.UserID(fmt.Sprint("user", i)), Company: "acme"})
+		})
+	}
+	waitFor(t, func() bool { return asking.Load() == belfry.MaxArriving })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Login(ctx, bob, b.hub.newPage(), belfry.LoginOptions{Trusted: true}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a login whose time is over while it waits: %v", err)
+	}
+	if n := asking.Load(); n != belfry.MaxArriving {
+		t.Errorf("%d logins ask at once", n)
+	}
+	close(hang)
+	logins.Wait()
+	if n := asking.Load(); n != belfry.MaxArriving+more {
+		t.Errorf("%d logins have asked", n)
 	}
 }

@@ -50,7 +50,7 @@ func (s *Service) checkRevoked(ctx context.Context, who Identity, o LoginOptions
 	if o.Trusted || o.Checked.revocations == s.revocations.Load()+1 { // nothing has happened since
 		return nil
 	}
-	_, err := s.CheckToken(ctx, who, o.Issued)
+	_, err := s.checkToken(ctx, who, o.Issued)
 	return err
 }
 
@@ -63,6 +63,15 @@ type TokenCheck struct {
 // CheckToken fails with [ErrUnauthorized] if an identity's tokens that were issued at a time,
 // or do not say when, are void.
 func (s *Service) CheckToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {
+	asked, err := s.ask(ctx)
+	if err != nil {
+		return TokenCheck{}, err
+	}
+	defer asked()
+	return s.checkToken(ctx, who, issued)
+}
+
+func (s *Service) checkToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {
 	check, revoked, err := s.look(ctx, who)
 	switch {
 	case err != nil:
