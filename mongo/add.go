@@ -23,7 +23,7 @@ func (s *Store) Add(ctx context.Context, entries belfry.Entries) ([]belfry.Repla
 		if mine.Place != nil {
 			mine.Place(belfry.ID(at.Last), &mine)
 		}
-		a := addition{store: s, entries: &mine, n: at.N + 1}
+		a := addition{store: s, entries: &mine, n: int64(at.N + 1)}
 		err := a.prepare(ctx)
 		replaced = a.replaced
 		return &a.changes, err

@@ -28,7 +28,7 @@ const (
 
 // A state is what a commit leaves behind.
 type state struct {
-	N          int64         `bson:"_id"`
+	N          number        `bson:"_id"`
 	Version    int64         `bson:"version"`    // of all counts
 	Last       bson.ObjectID `bson:"last"`       // the highest place there ever was
 	Messages   int64         `bson:"messages"`   // with the notices, that there are
@@ -291,7 +291,7 @@ func (s *Store) newest(ctx context.Context) (commit, bool, error) {
 }
 
 // commitAt returns the commit of a number, without its ops.
-func (s *Store) commitAt(ctx context.Context, n int64) (c commit, ok bool, err error) {
+func (s *Store) commitAt(ctx context.Context, n number) (c commit, ok bool, err error) {
 	err = s.c.commits.FindOne(ctx, bson.D{{Key: "_id", Value: n}}, options.FindOne().
 		SetProjection(bson.D{{Key: "ops", Value: 0}, {Key: "touches", Value: 0}})).Decode(&c)
 	if errors.Is(err, driver.ErrNoDocuments) {
@@ -303,7 +303,7 @@ func (s *Store) commitAt(ctx context.Context, n int64) (c commit, ok bool, err e
 // advance brings the head that this process knows up to the newest commit. It waits until
 // that is applied, and applies it where its maker does not.
 func (s *Store) advance(ctx context.Context) error {
-	since, waiting, pause := time.Now(), int64(0), time.Millisecond
+	since, waiting, pause := time.Now(), number(0), time.Millisecond
 	for {
 		known, changed := s.head.get()
 		c, ok, err := s.newest(ctx)
@@ -342,7 +342,7 @@ func (s *Store) advance(ctx context.Context) error {
 }
 
 // heal applies a commit of another process.
-func (s *Store) heal(ctx context.Context, n int64) error {
+func (s *Store) heal(ctx context.Context, n number) error {
 	c, ok, err := findOne[commit](ctx, s.c.commits, n)
 	if err != nil || !ok || c.State.Applied {
 		return err
@@ -364,7 +364,7 @@ func (s *Store) heal(ctx context.Context, n int64) error {
 func (s *Store) apply(ctx context.Context, c *commit) error {
 	models := make(map[string][]driver.WriteModel)
 	for i := range c.Ops {
-		models[c.Ops[i].In] = append(models[c.Ops[i].In], c.Ops[i].model(c.State.N))
+		models[c.Ops[i].In] = append(models[c.Ops[i].In], c.Ops[i].model(int64(c.State.N)))
 	}
 	var writes []func() error
 	for name, of := range models {
@@ -487,7 +487,7 @@ func uncertain(err error) bool {
 }
 
 // trim deletes commits that nobody needs any more.
-func (s *Store) trim(ctx context.Context, n int64) error {
+func (s *Store) trim(ctx context.Context, n number) error {
 	old := time.Now().Add(-keepFor)
 	_, err := s.c.commits.DeleteMany(ctx, bson.D{
 		{Key: "_id", Value: bson.D{{Key: "$lt", Value: n - keepCommits}}}, {Key: "at", Value: bson.D{{Key: "$lt", Value: old}}},

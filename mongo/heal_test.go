@@ -38,6 +38,9 @@ func wantUnread(t *testing.T, s *mongo.Store, want int) {
 	}
 }
 
+// commitID is the _id of a commit.
+func commitID(n int64) string { return fmt.Sprintf("%019d", n) }
+
 // leaveCommit leaves a commit as a process does that is killed after it: with some of its ops done
 // and some not. It stores the third message, reads the first and withdraws the second.
 func leaveCommit(t *testing.T, db *driver.Database, s *mongo.Store, ids *belfry.IDSource) (first, second, third belfry.Message) {
@@ -46,14 +49,13 @@ func leaveCommit(t *testing.T, db *driver.Database, s *mongo.Store, ids *belfry.
 	first, second, third = message(ids), message(ids), message(ids)
 	add(t, s, first, second)
 	var newest struct {
-		N       int64         `bson:"_id"`
 		Version int64         `bson:"version"`
 		Last    bson.ObjectID `bson:"last"`
 	}
-	if err := db.Collection("belfryCommits").FindOne(ctx, bson.D{{Key: "_id", Value: int64(2)}}).Decode(&newest); err != nil {
+	if err := db.Collection("belfryCommits").FindOne(ctx, bson.D{{Key: "_id", Value: commitID(2)}}).Decode(&newest); err != nil {
 		t.Fatal(err)
 	}
-	n := newest.N + 1
+	const n = int64(3)
 	raw, err := bson.Marshal(bson.D{
 		{Key: "_id", Value: bson.ObjectID(third.ID)}, {Key: "receiverID", Value: int32(1)}, {Key: "companyID", Value: "acme"},
 		{Key: "typeID", Value: int32(1)}, {Key: "isRead", Value: int32(0)}, {Key: "isArchived", Value: int32(0)},
@@ -64,7 +66,7 @@ func leaveCommit(t *testing.T, db *driver.Database, s *mongo.Store, ids *belfry.
 	}
 	read := bson.D{{Key: "isRead", Value: int32(1)}}
 	_, err = db.Collection("belfryCommits").InsertOne(ctx, bson.D{
-		{Key: "_id", Value: n}, {Key: "version", Value: newest.Version + 1}, {Key: "last", Value: bson.ObjectID(third.ID)},
+		{Key: "_id", Value: commitID(n)}, {Key: "version", Value: newest.Version + 1}, {Key: "last", Value: bson.ObjectID(third.ID)},
 		{Key: "messages", Value: int64(3)}, {Key: "activities", Value: int64(0)}, {Key: "applied", Value: false},
 		{Key: "token", Value: bson.NewObjectID()}, {Key: "at", Value: time.Now()}, {Key: "touches", Value: bson.A{"u:1"}},
 		{Key: "ops", Value: bson.A{
@@ -231,7 +233,7 @@ func TestIdleProcessGoesOn(t *testing.T) {
 	for range 4 {
 		add(t, busy, message(ids))
 	}
-	if _, err := db.Collection("belfryCommits").DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: int64(5)}}}}); err != nil {
+	if _, err := db.Collection("belfryCommits").DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: commitID(5)}}}}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := busy.Counts(ctx, ann)

@@ -86,7 +86,7 @@ func (s *Store) snapshot(ctx context.Context, touches []string, read func(ctx co
 
 // touchedSince reports whether a commit after n touches one of these, or any
 // where touches is nil.
-func (s *Store) touchedSince(ctx context.Context, n int64, touches []string) (bool, error) {
+func (s *Store) touchedSince(ctx context.Context, n number, touches []string) (bool, error) {
 	if _, any, err := s.commitAt(ctx, n+1); !any || touches == nil {
 		return any, err
 	}
