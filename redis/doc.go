@@ -2,6 +2,16 @@
 // Sentinel watches, or a cluster. It holds nothing that cannot be lost: every node knows what it has
 // put there, and puts it there again.
 //
+// # Broker
+//
+// What a node tells its own pages it tells the others, on channels that have one slot of a cluster:
+//
+//	{prefix}:u:<user>, {prefix}:c:<company>, {prefix}:t:<topic>   what is for their pages; a node listens while it has such
+//	{prefix}:all                                                  what is for all nodes: the ends of runs, and what is for everybody
+//	{prefix}:n:<node>                                             answers: how many pages were reached
+//
+// A message is a letter for its kind and JSON ([Broker]).
+//
 // # Presence
 //
 // Each node counts its own pages in memory, as [belfry.MemoryPresence] does, and keeps Redis like its
