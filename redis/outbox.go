@@ -377,5 +377,20 @@ func (b *Broker) sendBatch(ctx context.Context, conn rueidis.DedicatedClient, ba
 			o.settle(number, r)
 		}
 	}
+	o.forget(time.Now().Add(-2 * b.patience))
 	return nil
+}
+
+// forget gives up replies to what was sent before a time, for which nobody waits, where there are many: a node that was to
+// answer has gone. The lock is held.
+func (o *outbox) forget(before time.Time) {
+	if len(o.asked) < maxOutgoing {
+		return
+	}
+	for number, r := range o.asked {
+		if r.at.Before(before) {
+			delete(o.asked, number)
+			r.end(true)
+		}
+	}
 }

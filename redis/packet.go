@@ -25,7 +25,6 @@ type packet struct {
 	After, Last *belfry.ID     `json:",omitempty"` // of a run
 	News        []numberedNews `json:",omitempty"`
 	Envelope    *envelope      `json:",omitempty"`
-	Ask         bool           `json:",omitempty"` // an answer is wanted
 	Packets     int            `json:",omitempty"` // that an answer is to
 	Pages       map[int]int    `json:",omitempty"` // by the index of the news, or 0
 }
