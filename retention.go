@@ -136,17 +136,14 @@ func (j *Janitor) round(ctx context.Context) {
 	now := time.Now()
 	r := j.retention
 	messages := MessageLimits{Since: since(now, r.MessageAge), Rows: max(r.Messages, 0), RowsPerUser: max(r.MessagesPerUser, 0)}
-	if messages != (MessageLimits{}) {
-		j.prune(ctx, "messages", func(step int) (Pruned, error) {
-			return j.store.PruneMessages(ctx, messages, step)
-		})
-	}
+	// Without limits, too: a store may have to find out what its server has deleted.
+	j.prune(ctx, "messages", func(step int) (Pruned, error) {
+		return j.store.PruneMessages(ctx, messages, step)
+	})
 	activities := ActivityLimits{Since: since(now, r.ActivityAge), Rows: max(r.Activities, 0)}
-	if activities != (ActivityLimits{}) {
-		j.prune(ctx, "activities", func(step int) (Pruned, error) {
-			return j.store.PruneActivities(ctx, activities, step)
-		})
-	}
+	j.prune(ctx, "activities", func(step int) (Pruned, error) {
+		return j.store.PruneActivities(ctx, activities, step)
+	})
 	j.prune(ctx, "revisions", steps(func(step int) (int, error) {
 		return j.store.PruneRevisions(ctx, since(now, r.LogAge), step)
 	}))

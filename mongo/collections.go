@@ -25,13 +25,15 @@ const (
 	belfryCommits   = "belfryCommits"
 	belfryParts     = "belfryParts"
 	belfryGone      = "belfryGone"
+	belfryCapped    = "belfryCapped"
 )
 
 // collections are those of one database.
 type collections struct {
-	messages, activities, notices, marks, readers, settings      *driver.Collection
-	revisions, floors, scheduled, requests, commits, parts, gone *driver.Collection
-	byName                                                       map[string]*driver.Collection
+	messages, activities, notices, marks, readers, settings *driver.Collection
+	revisions, floors, scheduled, requests, commits, parts  *driver.Collection
+	gone, heads                                             *driver.Collection
+	byName                                                  map[string]*driver.Collection
 }
 
 func collectionsOf(db *driver.Database) collections {
@@ -40,7 +42,7 @@ func collectionsOf(db *driver.Database) collections {
 		msgNotice: &c.messages, handleLog: &c.activities, belfryNotices: &c.notices, belfryMarks: &c.marks,
 		belfryReaders: &c.readers, belfrySettings: &c.settings, belfryRevisions: &c.revisions, belfryFloors: &c.floors,
 		belfryScheduled: &c.scheduled, belfryRequests: &c.requests, belfryCommits: &c.commits, belfryParts: &c.parts,
-		belfryGone: &c.gone,
+		belfryGone: &c.gone, belfryCapped: &c.heads,
 	} {
 		*to = db.Collection(name)
 		c.byName[name] = *to

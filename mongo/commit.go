@@ -258,11 +258,12 @@ func (s *Store) renew(ctx context.Context, prepare func(context.Context, *commit
 }
 
 // recount makes the numbers of messages and activities right, the last place no lower than another state's and the
-// version of the counts higher.
-func (s *Store) recount(ctx context.Context, other state) error {
+// version of the counts higher. It does ops as well.
+func (s *Store) recount(ctx context.Context, other state, ops ...op) error {
 	return s.renew(ctx, func(ctx context.Context, c *commit) (err error) {
 		c.State.Version = max(c.State.Version, other.Version) + 1
 		c.State.Last = later(c.State.Last, other.Last)
+		c.Ops = ops
 		c.State.Messages, c.State.Activities, err = s.countAll(ctx)
 		return err
 	})

@@ -29,6 +29,29 @@ func (s *Store) EndTTL(ctx context.Context) error {
 	return s.countAfterTTL(ctx)
 }
 
+// CapCollections makes the collections that are missing, without a try of what the server does.
+func CapCollections(ctx context.Context, db *driver.Database, want Capped) error {
+	c := collectionsOf(db)
+	want, err := want.checked()
+	if err != nil {
+		return err
+	}
+	return c.makeCapped(ctx, want, cappedOnes)
+}
+
+// AssumeCapped makes a store one whose server drops the oldest, or no longer does, whatever its collections are: the test drops
+// what the server would.
+func (s *Store) AssumeCapped(ctx context.Context, capped bool) error {
+	s.capped = capped
+	return s.followCapped(ctx)
+}
+
+// Undiminished is what a copy writes with.
+func Undiminished(ctx context.Context, c *driver.Collection, n int, write func() error) error {
+	of := collectionsOf(c.Database())
+	return of.undiminished(ctx, c, n, write)
+}
+
 // LeaveUnapplied makes a store as it is when the server went away after its last commit, and before that was applied.
 func (s *Store) LeaveUnapplied() {
 	s.writer.unapplied.Store(true)

@@ -94,16 +94,28 @@ func (s *Store) raiseFloorAlone(ctx context.Context, place belfry.ID) error {
 // Since implements [belfry.LogStore]. Revisions of what is no longer there to be
 // shown as edited count for the limit.
 func (s *Store) Since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {
-	var entries []belfry.LogEntry
-	complete := false
-	_, err := s.snapshot(ctx, append(touching(who), touchFeed(who.Company)), func(ctx context.Context) (err error) {
-		entries, complete, err = s.since(ctx, who, after, until, limit)
-		return err
-	})
+	entries, complete, look, err := s.settledSince(ctx, who, after, until, limit)
+	if err == nil && look {
+		if err = s.noticeAllDropped(ctx); err == nil {
+			entries, complete, _, err = s.settledSince(ctx, who, after, until, limit)
+		}
+	}
 	if err != nil || !complete {
 		return nil, false, err
 	}
 	return entries, true, nil
+}
+
+// settledSince is Since, but where it says to look at capped collections: then that is to be done before it is known.
+func (s *Store) settledSince(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) (entries []belfry.LogEntry, complete, look bool, err error) {
+	_, err = s.snapshot(ctx, append(touching(who), touchFeed(who.Company)), func(ctx context.Context) (err error) {
+		look = false
+		if entries, complete, err = s.since(ctx, who, after, until, limit); complete && s.capped {
+			complete, look, err = s.undropped(ctx, after)
+		}
+		return err
+	})
+	return entries, complete, look, err
 }
 
 func (s *Store) since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {

@@ -20,6 +20,15 @@ const maxUsersPerStep = 100
 func (s *Store) PruneMessages(ctx context.Context, limits belfry.MessageLimits, step int) (belfry.Pruned, error) {
 	s.pruning.Lock()
 	defer s.pruning.Unlock()
+	if s.capped {
+		dropped, err := s.noticeDropped(ctx, msgNotice)
+		if err != nil {
+			return belfry.Pruned{}, err
+		}
+		if dropped { // whose it was is not known
+			return belfry.Pruned{More: true, Unread: []belfry.Identity{{}}}, nil
+		}
+	}
 	step = min(step, belfry.MaxPruneStep)
 	var pruned belfry.Pruned
 	err := s.writer.do(ctx, nil, func(ctx context.Context, at state) (*changes, error) {
@@ -30,6 +39,9 @@ func (s *Store) PruneMessages(ctx context.Context, limits belfry.MessageLimits, 
 			return c, err
 		}
 		pruned = c.prune(found)
+		if err := s.moveHead(ctx, c, msgNotice, idsOf(found)); err != nil {
+			return nil, err
+		}
 		return c, s.raiseFloor(ctx, c, floorOfAll, belfry.ID(found[len(found)-1].ID))
 	})
 	if err != nil {
@@ -53,7 +65,7 @@ func (s *Store) oldestMessages(ctx context.Context, c *changes, at state, limits
 	if limits.Rows <= 0 {
 		return nil, nil
 	}
-	if s.ttl.MessageAge > 0 {
+	if s.ttl.MessageAge > 0 || s.capped {
 		return nil, errNotCounted
 	}
 	surplus := int(at.Messages) - limits.Rows
@@ -101,6 +113,14 @@ func (c *changes) prune(documents []messageDocument) (pruned belfry.Pruned) {
 	return pruned
 }
 
+func idsOf(documents []messageDocument) []any {
+	var ids []any
+	for i := range documents {
+		ids = append(ids, documents[i].ID)
+	}
+	return ids
+}
+
 // pruneInboxes enforces the limit on the rows of one user, for the next users
 // that may have more.
 func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (belfry.Pruned, error) {
@@ -137,7 +157,7 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (belfry.Prune
 			}
 		}
 		pruned = c.prune(found)
-		return c, nil
+		return c, s.moveHead(ctx, c, msgNotice, idsOf(found))
 	})
 	if err != nil {
 		s.inboxes.Add(users...)
@@ -212,6 +232,11 @@ func (s *Store) nextUser(ctx context.Context, after belfry.UserID) (belfry.UserI
 
 // PruneActivities implements [belfry.ActivityStore].
 func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimits, step int) (belfry.Pruned, error) {
+	if s.capped {
+		if _, err := s.noticeDropped(ctx, handleLog); err != nil {
+			return belfry.Pruned{}, err
+		}
+	}
 	step = min(step, belfry.MaxPruneStep)
 	var pruned belfry.Pruned
 	err := s.writer.do(ctx, nil, func(ctx context.Context, at state) (*changes, error) {
@@ -225,7 +250,7 @@ func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimit
 			}
 			found, err = oldestActivities(ctx, s.c.activities, aged, step)
 		}
-		if err == nil && limits.Rows > 0 && s.ttl.ActivityAge > 0 {
+		if err == nil && limits.Rows > 0 && (s.ttl.ActivityAge > 0 || s.capped) {
 			return nil, errNotCounted
 		}
 		if surplus := int(at.Activities) - limits.Rows; err == nil && len(found) == 0 && limits.Rows > 0 && surplus > 0 {
@@ -242,6 +267,9 @@ func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimit
 		}
 		c.do(op{In: handleLog, IDs: ids, Delete: true})
 		pruned = belfry.Pruned{Deleted: len(found), More: true}
+		if err := s.moveHead(ctx, c, handleLog, ids); err != nil {
+			return nil, err
+		}
 		return c, s.raiseFloor(ctx, c, floorOfAll, belfry.ID(found[len(found)-1].ID))
 	})
 	if err != nil {

@@ -50,7 +50,9 @@ type Options struct {
 	MustExist bool
 	// TTL says what the server deletes by itself. Nil leaves that as it is in the database,
 	// which is for who only copies it.
-	TTL    *TTL
+	TTL *TTL
+	// Capped says whether the server drops what is oldest, likewise. All processes have the same.
+	Capped *Capped
 	Logger *slog.Logger // nil means slog.Default()
 }
 
@@ -65,6 +67,7 @@ type Store struct {
 	name     string // of servers and database, without secrets
 	patience time.Duration
 	ttl      TTL
+	capped   bool // msgNotice and handleLog are capped collections
 	client   *driver.Client
 	c        collections
 	head     headTracker
@@ -112,12 +115,25 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("mongo: %w", errors.Join(portError(ctx, err), s.client.Disconnect(context.WithoutCancel(ctx))))
 	}
 	s.writer = newWriter(s)
+	if o.Capped == nil { // what is copied says back to where it reaches
+		if err := s.noticeAllDropped(ctx); err != nil {
+			return nil, fmt.Errorf("mongo: %w", errors.Join(err, s.Close()))
+		}
+	}
 	return s, nil
 }
 
 func (s *Store) open(ctx context.Context, o *Options) error {
 	if o.MustExist {
 		if err := s.exists(ctx); err != nil {
+			return err
+		}
+	}
+	if o.Capped != nil {
+		if *o.Capped != (Capped{}) && o.TTL != nil && *o.TTL != (TTL{}) {
+			return belfry.Errorf(belfry.ErrInvalid, "capped collections have no TTL indexes: leave one of both out")
+		}
+		if err := s.prepareCapped(ctx, *o.Capped); err != nil {
 			return err
 		}
 	}
@@ -131,8 +147,16 @@ func (s *Store) open(ctx context.Context, o *Options) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	if err := s.advance(ctx); err != nil || o.TTL == nil {
+	if err := s.advance(ctx); err != nil {
 		return err
+	}
+	if o.Capped != nil {
+		if err := s.followCapped(ctx); err != nil {
+			return err
+		}
+	}
+	if o.TTL == nil {
+		return nil
 	}
 	return s.useTTL(ctx, *o.TTL, indexed)
 }

@@ -174,8 +174,12 @@ func (p port) write(ctx context.Context, kind transfer.Kind, records []transfer.
 		models = append(models, driver.NewInsertOneModel().SetDocument(document))
 	}
 	if len(models) > 0 {
-		_, err := p.s.c.byName[f.in].BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
-		if err := exceptDuplicates(err); err != nil {
+		in := p.s.c.byName[f.in]
+		err := p.s.c.undiminished(ctx, in, len(models), func() error {
+			_, err := in.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+			return exceptDuplicates(err)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -189,9 +193,10 @@ func readerModel(o op) driver.WriteModel {
 		SetUpdate(bson.D{{Key: "$set", Value: append(o.Set, bson.E{Key: "v", Value: int64(copied)})}})
 }
 
-// Settle implements [transfer.Store]: it makes a commit that says what there is.
+// Settle implements [transfer.Store]: it makes a commit that says what there is. Capped collections then count as newly capped: what
+// was copied is in them in the order of its pages.
 func (p port) Settle(ctx context.Context, source transfer.State) error {
-	return portError(ctx, p.s.recount(ctx, state{Last: objectID(source.Last), Version: source.Version}))
+	return portError(ctx, p.s.recount(ctx, state{Last: objectID(source.Last), Version: source.Version}, forgetHeads))
 }
 
 // Finish implements [transfer.Store].
