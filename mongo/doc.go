@@ -47,6 +47,7 @@
 //	belfryCommits    the history; belfryParts holds ops of commits beyond 4 MiB
 //	belfryPending    a document while a TTL ends; otherwise it is not there
 //	belfryTransfer   how far a copy into this database has come that is not finished; otherwise it is not there
+//	belfryCapped     of msgNotice and of handleLog: which document was the oldest at the last look, while they are capped
 //	belfryGone       notices that are deleted and may have marks, which are deleted little by little
 //
 // Ids that applications chose are integers where they are written as integers, and strings
@@ -80,4 +81,23 @@
 // be told, and what has no storedAt. The numbers of messages and activities in the commits are too high meanwhile, so that limits on
 // them are refused; they are counted again when the TTL ends. When a TTL changes, the log is cut at what may have gone by the one before.
 // All processes are given the same one.
+//
+// # Capped collections
+//
+// With a [Capped] msgNotice and handleLog are capped collections, from which the server drops what was stored first, read or not, where
+// something new would not fit. They cannot be sharded, serialize writes, and need MongoDB 6.0, also as featureCompatibilityVersion: older ones
+// neither let documents be deleted from them nor change their size, as withdrawing and editing do. Open tries that, and that the server does
+// drop, in a collection of its own that it deletes again. It makes the two where they are missing. Where they are there and not as they are to be it fails
+// and says what to do: it converts nothing, for that stops the database and takes the indexes with it. All processes are given the same sizes.
+//
+// The server drops from the head of a collection alone, the document that was stored first. So nothing has gone while the head is the one that is
+// written down in belfryCapped. PruneMessages and PruneActivities look, once a minute: where the head is another one they make a commit
+// that raises the version of all counts and the floor of the log, and report that everybody has lost something; of several processes one does.
+// Counts are counted in the documents, and so are exact at any time; but until that commit they may have changed, and the parts of one answer
+// may be from before and after a drop, without a new version. Since does not rely on the look: it asks for the heads after it has read, and is not complete from
+// a minute after the head on downwards, within which one commit stores in any order. While nothing has ever been dropped it is complete all the way.
+//
+// The numbers of messages and activities in the commits are too high, so that limits on them are refused; other limits hold. What belfry deletes, in whatever way,
+// moves the head that is written down by the same commit, so that it is not taken for dropped. When collections become capped, or no longer are, all is counted again and the log cut there; likewise after a copy into them.
+// A copy that they do not hold fails.
 package mongo

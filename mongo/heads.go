@@ -86,8 +86,8 @@ func (s *Store) followCapped(ctx context.Context) error {
 }
 
 // noticeDropped makes a commit that says so where the server has dropped documents of a capped collection since somebody looked
-// last: of several processes, one finds that it has. It takes a head that was withdrawn, has expired or was replaced for one that was
-// dropped, which costs readers a little and is never wrong.
+// last: of several processes, one finds that it has. What belfry deletes moves the
+// head that is known: see moveHeads.
 func (s *Store) noticeDropped(ctx context.Context, name string) (dropped bool, err error) {
 	err = s.writer.do(ctx, nil, func(ctx context.Context, at state) (*changes, error) {
 		dropped = false
@@ -137,23 +137,40 @@ func (s *Store) noticeAllDropped(ctx context.Context) error {
 	return nil
 }
 
-// moveHead notes the head that a capped collection has when documents of it are deleted by the same changes, so that the next look
-// does not take that for what the server does.
-func (s *Store) moveHead(ctx context.Context, c *changes, name string, deleted []any) error {
-	if !s.capped {
-		return nil
+// moveHeads notes the heads that capped collections have when ops have deleted documents of them, so that the next look does not
+// take these for dropped.
+func (s *Store) moveHeads(ctx context.Context, ops []op) (*changes, error) {
+	moved := &changes{}
+	for _, name := range cappedOnes {
+		var deleted []any
+		for i := range ops {
+			if ops[i].In == name && ops[i].Delete {
+				deleted = append(deleted, ops[i].IDs...)
+			}
+		}
+		if len(deleted) == 0 {
+			continue
+		}
+		known, _, err := findOne[headDocument](ctx, s.c.heads, name)
+		if err != nil {
+			return nil, err
+		}
+		if known.Head == nil || !slices.Contains(deleted, any(*known.Head)) {
+			continue
+		}
+		head, err := headOf(ctx, s.c.byName[name])
+		if err != nil {
+			return nil, err
+		}
+		if !sameHead(head, known.Head) { // the look is still to come
+			continue
+		}
+		if known.Head, err = headOf(ctx, s.c.byName[name], bson.E{Key: "_id", Value: bson.D{{Key: "$nin", Value: deleted}}}); err != nil {
+			return nil, err
+		}
+		moved.keep(known)
 	}
-	known, ok, err := findOne[headDocument](ctx, s.c.heads, name)
-	if err != nil || !ok || known.Head == nil || !slices.Contains(deleted, any(*known.Head)) {
-		return err
-	}
-	head, err := headOf(ctx, s.c.byName[name])
-	if err != nil || !sameHead(head, known.Head) { // the look is still to come
-		return err
-	}
-	known.Head, err = headOf(ctx, s.c.byName[name], bson.E{Key: "_id", Value: bson.D{{Key: "$nin", Value: deleted}}})
-	c.keep(known)
-	return err
+	return moved, nil
 }
 
 // fewer reports whether there are fewer documents than the commits have stored and not deleted. It counts them, so that it is for a

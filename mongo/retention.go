@@ -39,9 +39,6 @@ func (s *Store) PruneMessages(ctx context.Context, limits belfry.MessageLimits, 
 			return c, err
 		}
 		pruned = c.prune(found)
-		if err := s.moveHead(ctx, c, msgNotice, idsOf(found)); err != nil {
-			return nil, err
-		}
 		return c, s.raiseFloor(ctx, c, floorOfAll, belfry.ID(found[len(found)-1].ID))
 	})
 	if err != nil {
@@ -113,14 +110,6 @@ func (c *changes) prune(documents []messageDocument) (pruned belfry.Pruned) {
 	return pruned
 }
 
-func idsOf(documents []messageDocument) []any {
-	var ids []any
-	for i := range documents {
-		ids = append(ids, documents[i].ID)
-	}
-	return ids
-}
-
 // pruneInboxes enforces the limit on the rows of one user, for the next users
 // that may have more.
 func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (belfry.Pruned, error) {
@@ -157,7 +146,7 @@ func (s *Store) pruneInboxes(ctx context.Context, limit, step int) (belfry.Prune
 			}
 		}
 		pruned = c.prune(found)
-		return c, s.moveHead(ctx, c, msgNotice, idsOf(found))
+		return c, nil
 	})
 	if err != nil {
 		s.inboxes.Add(users...)
@@ -267,9 +256,6 @@ func (s *Store) PruneActivities(ctx context.Context, limits belfry.ActivityLimit
 		}
 		c.do(op{In: handleLog, IDs: ids, Delete: true})
 		pruned = belfry.Pruned{Deleted: len(found), More: true}
-		if err := s.moveHead(ctx, c, handleLog, ids); err != nil {
-			return nil, err
-		}
 		return c, s.raiseFloor(ctx, c, floorOfAll, belfry.ID(found[len(found)-1].ID))
 	})
 	if err != nil {

@@ -285,6 +285,13 @@ func (w *writer) try(ctx context.Context, batch []*write) error {
 	if counts {
 		c.State.Version++
 	}
+	if s.capped {
+		moved, err := s.moveHeads(ctx, c.Ops)
+		if err != nil {
+			return err
+		}
+		c.Ops = append(c.Ops, moved.ops...)
+	}
 	if len(c.Ops) == 0 {
 		// What they have read must have been true all the same.
 		overtaken, err := s.touchedSince(ctx, at.N, nil)
