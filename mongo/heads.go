@@ -86,9 +86,16 @@ func (s *Store) followCapped(ctx context.Context) error {
 }
 
 // noticeDropped makes a commit that says so where the server has dropped documents of a capped collection since somebody looked
-// last: of several processes, one finds that it has. What belfry deletes moves the
-// head that is known: see moveHeads.
+// last: of several processes, one finds that it has, and has its readers told.
 func (s *Store) noticeDropped(ctx context.Context, name string) (dropped bool, err error) {
+	if dropped, err = s.look(ctx, name, true); dropped {
+		s.log.DebugContext(ctx, "the server has dropped the oldest documents of a capped collection", "collection", name)
+	}
+	return dropped, err
+}
+
+// look notes the head of a capped collection. What was dropped stays to be noticed unless it is to be said.
+func (s *Store) look(ctx context.Context, name string, say bool) (dropped bool, err error) {
 	err = s.writer.do(ctx, nil, func(ctx context.Context, at state) (*changes, error) {
 		dropped = false
 		known, capped, err := findOne[headDocument](ctx, s.c.heads, name)
@@ -103,6 +110,9 @@ func (s *Store) noticeDropped(ctx context.Context, name string) (dropped bool, e
 			if dropped, err = s.fewer(ctx, name, at); err != nil {
 				return nil, err
 			}
+		}
+		if dropped && !say {
+			return nil, nil
 		}
 		c := &changes{}
 		c.keep(headDocument{Name: name, Head: head, Dropped: known.Dropped || dropped})
@@ -119,18 +129,12 @@ func (s *Store) noticeDropped(ctx context.Context, name string) (dropped bool, e
 		}
 		return c, s.raiseFloor(ctx, c, floorOfAll, gone)
 	})
-	if err != nil {
-		return false, err
-	}
-	if dropped {
-		s.log.DebugContext(ctx, "the server has dropped the oldest documents of a capped collection", "collection", name)
-	}
-	return dropped, nil
+	return dropped && err == nil, err
 }
 
-func (s *Store) noticeAllDropped(ctx context.Context) error {
+func (s *Store) lookAtAll(ctx context.Context, say bool) error {
 	for _, name := range cappedOnes {
-		if _, err := s.noticeDropped(ctx, name); err != nil {
+		if _, err := s.look(ctx, name, say); err != nil {
 			return err
 		}
 	}
@@ -156,13 +160,6 @@ func (s *Store) moveHeads(ctx context.Context, ops []op) (*changes, error) {
 			return nil, err
 		}
 		if known.Head == nil || !slices.Contains(deleted, any(*known.Head)) {
-			continue
-		}
-		head, err := headOf(ctx, s.c.byName[name])
-		if err != nil {
-			return nil, err
-		}
-		if !sameHead(head, known.Head) { // the look is still to come
 			continue
 		}
 		if known.Head, err = headOf(ctx, s.c.byName[name], bson.E{Key: "_id", Value: bson.D{{Key: "$nin", Value: deleted}}}); err != nil {

@@ -96,7 +96,7 @@ func (s *Store) raiseFloorAlone(ctx context.Context, place belfry.ID) error {
 func (s *Store) Since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {
 	entries, complete, look, err := s.settledSince(ctx, who, after, until, limit)
 	if err == nil && look {
-		if err = s.noticeAllDropped(ctx); err == nil {
+		if err = s.lookAtAll(ctx, false); err == nil {
 			entries, complete, _, err = s.settledSince(ctx, who, after, until, limit)
 		}
 	}

@@ -116,7 +116,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.writer = newWriter(s)
 	if o.Capped == nil { // what is copied says back to where it reaches
-		if err := s.noticeAllDropped(ctx); err != nil {
+		if err := s.lookAtAll(ctx, true); err != nil {
 			return nil, fmt.Errorf("mongo: %w", errors.Join(err, s.Close()))
 		}
 	}
