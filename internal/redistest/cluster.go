@@ -59,8 +59,10 @@ func (c *Cluster) join() error {
 	for _, s := range c.Masters {
 		err := eventually(func() error {
 			info, err := command(s.Addr(), "CLUSTER INFO")
-			if err == nil && !(strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")) {
-				err = errors.New(info)
+			for _, line := range []string{"cluster_state:ok", "cluster_known_nodes:3", fmt.Sprintf("cluster_slots_assigned:%d", slots)} {
+				if err == nil && !strings.Contains(info, line) {
+					err = errors.New(info)
+				}
 			}
 			return err
 		})
