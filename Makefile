@@ -43,7 +43,7 @@ lint-deploy:       ## the Helm chart
 	go run $(HELM) lint --strict $(CHART)
 	go run $(HELM) template $(CHART) --set ingress.enabled=true >/dev/null
 
-test-go:
+test-go: $(MODULES)  ## the chaos test has pages by the official clients
 	scripts/need redis-server
 	go test -race -timeout 9m ./...
 
