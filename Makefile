@@ -45,7 +45,7 @@ lint-deploy:       ## the Helm chart
 
 test-go: $(MODULES)  ## the chaos test has pages by the official clients
 	scripts/need redis-server
-	go test -race -timeout 9m ./...
+	go test -race -p 3 -timeout 9m ./...  # many of them wait: for leases, heartbeats, disks
 
 $(PEERS): bench/socketio/package-lock.json
 	scripts/need node
