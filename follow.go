@@ -93,11 +93,11 @@ func (s *Service) follow() {
 		}
 		pause := followLook
 		found := s.follower.isFound()
-		err := s.catchUp(s.background)
+		all, err := s.catchUp(s.background)
 		switch {
 		case err != nil && s.background.Err() == nil:
 			s.log.Warn("this node does not know what others have stored, and tries again", "err", err)
-		case err == nil && found:
+		case all && found:
 			s.follower.end()
 		}
 		if err != nil || s.follower.isLost() {
@@ -107,27 +107,28 @@ func (s *Service) follow() {
 	}
 }
 
-// catchUp tells this node's pages what is stored and was not told by others in time.
-func (s *Service) catchUp(ctx context.Context) error {
+// catchUp tells this node's pages what is stored and was not told by others in time. All reports whether they have been told all
+// that was stored when it began; otherwise it is the turn of what this node itself is storing.
+func (s *Service) catchUp(ctx context.Context) (all bool, err error) {
 	for {
 		last, err := s.store.Last(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !s.follower.isLost() {
 			waiting, cancel := context.WithTimeout(ctx, followPatience)
 			err = s.line.reach(waiting, last)
 			cancel()
 			if err == nil {
-				return nil
+				return true, nil
 			}
 		}
 		from, to, is := s.line.gap(last)
 		if !is {
-			return ctx.Err()
+			return from.Compare(last) >= 0, ctx.Err()
 		}
 		if err := s.fill(ctx, from, to); err != nil {
-			return err
+			return false, err
 		}
 	}
 }
