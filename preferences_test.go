@@ -35,7 +35,7 @@ func TestWhatAUserHasTurnedOffStaysOutOfTheInbox(t *testing.T) {
 		t.Errorf("counts are %+v and %+v", c, b.counts(bob))
 	}
 	only := b.send(belfry.Push{Message: belfry.Message{Title: "x", Type: 2}, Receivers: []belfry.UserID{"1"}})
-	if only.Stored || only.Pages != 0 || len(only.IDs) != 0 {
+	if only.Stored || only.Pages != 0 || len(only.IDs) != 0 || !slices.Equal(only.Off, []belfry.UserID{"1"}) {
 		t.Errorf("receipt of what nobody wants is %+v", only)
 	}
 }
