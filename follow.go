@@ -84,6 +84,7 @@ func (f *follower) look() {
 func (s *Service) follow() {
 	timer := time.NewTimer(followLook)
 	defer timer.Stop()
+	failing := false
 	for {
 		select {
 		case <-timer.C:
@@ -94,10 +95,10 @@ func (s *Service) follow() {
 		pause := followLook
 		found := s.follower.isFound()
 		all, err := s.catchUp(s.background)
-		switch {
-		case err != nil && s.background.Err() == nil:
-			s.log.Warn("this node does not know what others have stored, and tries again", "err", err)
-		case all && found:
+		if err != nil && !failing && s.background.Err() == nil {
+			s.log.Warn("this node does not know what others have stored, and tries again until it does", "err", err)
+		}
+		if failing = err != nil; all && found {
 			s.follower.end()
 		}
 		if err != nil || s.follower.isLost() {
@@ -253,8 +254,11 @@ func (s *Service) receive(u Unit, reached func(pages []int)) {
 	}
 	pages := make([]int, len(u.News))
 	f := s.line.arrive(u.After, places, func(i int) { s.tellNews(u.News, at[i], pages, counts) })
-	<-f.gone
-	reached(pages)
+	select {
+	case <-f.gone:
+		reached(pages)
+	case <-s.background.Done():
+	}
 }
 
 // tellNews tells the news at one place, whose indexes are given. The line is locked.

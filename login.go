@@ -88,20 +88,8 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		return Welcome{}, err
 	}
 	rooms := []string{UserRoom(who.User), MemberRoom(who), CompanyRoom(who.Company), EverybodyRoom}
-	if err := s.broker.Watch(ctx, page.ID(), rooms); err != nil {
-		return Welcome{}, err
-	}
-	online, err := s.presence.Join(ctx, who, page.ID())
+	online, err := s.attend(ctx, a, rooms)
 	if err != nil {
-		s.broker.Unwatch(page.ID(), nil)
-		return Welcome{}, err
-	}
-	if len(a.preferences) > 0 {
-		s.choosers.set(who.User, a.preferences)
-	}
-	// What other nodes store from here on they tell this one; what they have stored is read.
-	if err := s.settle(ctx); err != nil {
-		s.forgetPage(who, page.ID())
 		return Welcome{}, err
 	}
 	// From here on the page is told what is published, but hears it only after
@@ -138,6 +126,28 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	admitted = true
 	s.journal.Note(Fact{At: s.now(), Kind: FactLogin, User: who.User, Company: who.Company, Page: page.ID()})
 	return w, nil
+}
+
+// attend has other nodes tell this one what is for a page's rooms and counts the page. When it returns, this node has told its
+// pages what was stored before; what is stored later it will be told.
+func (s *Service) attend(ctx context.Context, a *arrival, rooms []string) (OnlineCount, error) {
+	page := a.page.ID()
+	if err := s.broker.Watch(ctx, page, rooms); err != nil {
+		return OnlineCount{}, err
+	}
+	online, err := s.presence.Join(ctx, a.who, page)
+	if err != nil {
+		s.broker.Unwatch(page, nil)
+		return OnlineCount{}, err
+	}
+	if len(a.preferences) > 0 {
+		s.choosers.set(a.who.User, a.preferences)
+	}
+	if err := s.settle(ctx); err != nil {
+		s.forgetPage(a.who, page)
+		return OnlineCount{}, err
+	}
+	return online, nil
 }
 
 // checked returns what was found out of a page's token before, or finds it out.

@@ -3,7 +3,6 @@ package mongo
 import (
 	"context"
 	"errors"
-	"strconv"
 	"sync"
 	"time"
 
@@ -50,15 +49,6 @@ type commit struct {
 	Parts   int           `bson:"parts,omitempty"`
 	Ops     []op          `bson:"ops,omitempty"` // until it is applied
 }
-
-// A part holds ops of a commit that is too big for one document.
-type part struct {
-	ID  string    `bson:"_id"`
-	At  time.Time `bson:"at"`
-	Ops []op      `bson:"ops"`
-}
-
-func partKey(token bson.ObjectID, i int) string { return token.Hex() + "/" + strconv.Itoa(i) }
 
 // An op is a change to documents of one collection that may be done again, as long
 // as no later commit is applied: it has Doc, Set or Delete. No two ops of a commit
@@ -390,13 +380,6 @@ func (s *Store) apply(ctx context.Context, c *commit) error {
 	return err
 }
 
-func partKeys(token bson.ObjectID, n int) (keys bson.A) {
-	for i := range n {
-		keys = append(keys, partKey(token, i))
-	}
-	return keys
-}
-
 // exceptDuplicates forgives that documents are there already: of inserts that were done
 // before, and of upserts of what a later commit has changed.
 func exceptDuplicates(err error) error {
@@ -409,37 +392,6 @@ func exceptDuplicates(err error) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// split moves ops that are too big for one document into parts, and stores those.
-// Nothing knows of them before the commit.
-func (s *Store) split(ctx context.Context, c *commit) error {
-	var parts []part
-	size, next := 0, part{At: c.At}
-	for _, one := range c.Ops {
-		raw, err := bson.Marshal(one)
-		if err != nil {
-			return err
-		}
-		if size+len(raw) > maxInlineBytes && size > 0 {
-			parts = append(parts, next)
-			size, next = 0, part{At: c.At}
-		}
-		size += len(raw)
-		next.Ops = append(next.Ops, one)
-	}
-	if len(parts) == 0 {
-		return nil
-	}
-	parts = append(parts, next)
-	for i := range parts {
-		parts[i].ID = partKey(c.Token, i)
-		if _, err := s.c.parts.InsertOne(ctx, parts[i]); err != nil && !driver.IsDuplicateKeyError(err) {
-			return err
-		}
-	}
-	c.Parts = len(parts)
 	return nil
 }
 

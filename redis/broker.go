@@ -55,7 +55,7 @@ func NewBroker(ctx context.Context, c *Client, o BrokerOptions) *Broker {
 	}
 	if c.clustered() {
 		// Redis 7 and later; before, a cluster carries everything to all of its nodes.
-		b.sharded = c.r.Do(ctx, c.r.B().Spublish().Channel(b.name(channelAll)).Message("").Build()).Error() == nil
+		b.sharded = c.r.Do(ctx, c.r.B().Spublish().Channel(b.name("probe")).Message("").Build()).Error() == nil
 	}
 	b.stop = func() {}
 	return b

@@ -30,7 +30,8 @@ type post struct {
 	got     []belfry.Envelope
 	lost    bool
 	losses  int
-	pages   int // that everything reaches
+	pages   int  // that everything reaches
+	wild    bool // the next that is delivered panics
 }
 
 func (p *post) Emit(env belfry.Envelope) int {
@@ -56,6 +57,10 @@ func (p *post) Receive(u belfry.Unit, reached func([]int)) {
 func (p *post) Deliver(env belfry.Envelope) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.wild {
+		p.wild = false
+		panic("wild")
+	}
 	p.got = append(p.got, env)
 	return p.pages
 }
@@ -403,6 +408,30 @@ func TestAMalformedPacketIsALossAndNothingElse(t *testing.T) {
 			}
 			return ""
 		})
+	}
+}
+
+func TestAPanicAtWhatComesEndsNothing(t *testing.T) {
+	posts := openPosts(t, server.URL, 1, 1)
+	a, b := posts[0], posts[1]
+	b.watch(t, "page", belfry.UserRoom("ann"))
+	b.mu.Lock()
+	b.wild = true
+	before := b.losses
+	b.mu.Unlock()
+	for _, want := range []int{1, 2} { // what panics is not answered, and what comes after it is
+		reach, err := a.Publish(context.Background(), belfry.Envelope{Rooms: []string{belfry.UserRoom("ann")}, Event: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pages, err := reach.Pages(context.Background()); pages != want || (err == nil) != (want == 2) {
+			t.Errorf("%d pages were reached (%v), want %d", pages, err, want)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.losses == before || b.lost || b.log.count("wild") == 0 {
+		t.Errorf("there were %d losses; the log has the panic %d times", b.losses-before, b.log.count("wild"))
 	}
 }
 

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"belfry"
@@ -38,8 +40,16 @@ func (in *inbox) sender(node string) *sender {
 	return s
 }
 
-// take handles a message. It is called for one after the other, in the order of Redis.
+// take handles a message. It is called for one after the other, in the order of Redis. A panic is that of what the message
+// causes, and ends neither the process nor the connection.
 func (b *Broker) take(in *inbox, m rueidis.PubSubMessage) {
+	defer func() {
+		if v := recover(); v != nil {
+			b.log.Error("panic at what another node says", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			b.receiver.Lost()
+			b.receiver.Found()
+		}
+	}()
 	kind, p, err := decode(m.Message)
 	if err != nil {
 		b.log.Warn("not understood what another node says; this one reads the store", "err", err)

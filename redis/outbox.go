@@ -175,14 +175,17 @@ func (b *Broker) await(ctx context.Context, h *handle, n int) ([]int, error) {
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	select {
-	case <-h.done:
-	case <-timer.C:
-		b.out.expire(h)
-	case <-ctx.Done():
-		return make([]int, n), ctx.Err()
+	for waiting := true; waiting; {
+		select {
+		case <-h.done:
+			waiting = false
+		case <-timer.C:
+			b.out.expire(h)
+			timer.Reset(hurried) // it may just be on its way from the queue
+		case <-ctx.Done():
+			return make([]int, n), ctx.Err()
+		}
 	}
-	<-h.done
 	if h.failed {
 		return append(h.pages, make([]int, n-len(h.pages))...), errAway
 	}

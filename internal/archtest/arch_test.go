@@ -53,7 +53,7 @@ var rules = []rule{
 	{packages: "internal/handover"},
 	{packages: "internal/hop", thirdParty: true},
 	{packages: "internal/mongotest", belfry: []string{"internal/proctest"}},
-	{packages: "internal/redistest"},
+	{packages: "internal/redistest", belfry: []string{"internal/proctest"}},
 	{packages: "internal/pagetest"},
 	{packages: "internal/proctest"},
 	{packages: "internal/archtest"},

@@ -67,6 +67,9 @@ func Start(log string, env []string, program string, args ...string) (*Process, 
 	return p, nil
 }
 
+// PID is the program's number, also when it has ended.
+func (p *Process) PID() int { return p.pid }
+
 // Pause stops the program, which then keeps its connections and answers nothing, until Resume or Kill.
 func (p *Process) Pause() error { return syscall.Kill(p.pid, syscall.SIGSTOP) }
 

@@ -14,8 +14,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"belfry/internal/proctest"
 )
 
 // Variable names another server for the tests, as a redis:// URL.
@@ -28,17 +29,10 @@ const patience = 20 * time.Second
 type Server struct {
 	URL string
 
-	dir   string
-	port  int
-	flags []string
-	run   *run // nil while it is not running, or where the environment has named the server
-}
-
-// A run is a server process and the shell that watches it.
-type run struct {
-	shell *exec.Cmd
-	alive io.Closer
-	pid   int
+	dir     string
+	port    int
+	flags   []string
+	process *proctest.Process // nil before it has run, and where the environment has named the server
 }
 
 // Start finds or starts a server, and says on log which. The server that the environment
@@ -99,32 +93,13 @@ func free(port int) error {
 	return l.Close()
 }
 
-// watch runs the server until the standard input ends, which it does also where the test is killed.
-// The shell has not waited for the server by then, so the number is still the server's.
-const watch = `"$@" >"$LOG" 2>&1 & echo $!; read -r _; kill -9 $! 2>/dev/null; wait`
-
 // Restart starts the server, which must not be running, empty and at its port.
 func (s *Server) Restart() error {
-	args := append([]string{"-c", watch, "sh", "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(s.port),
+	args := append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port),
 		"--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.flags...)
-	shell := exec.Command("sh", args...)
-	shell.Env = append(os.Environ(), "LOG="+filepath.Join(s.dir, "log"))
-	alive, err := shell.StdinPipe()
-	if err != nil {
-		return err
-	}
-	out, err := shell.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := shell.Start(); err != nil {
-		return err
-	}
-	s.run = &run{shell: shell, alive: alive}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err == nil {
-		s.run.pid, err = strconv.Atoi(strings.TrimSpace(line))
-	}
+	log := filepath.Join(s.dir, "log")
+	process, err := proctest.Start(log, nil, "redis-server", args...)
+	s.process = process
 	if err == nil {
 		err = eventually(func() error {
 			_, err := command(s.Addr(), "PING")
@@ -132,7 +107,7 @@ func (s *Server) Restart() error {
 		})
 	}
 	if err != nil {
-		said, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+		said, _ := os.ReadFile(log)
 		return errors.Join(fmt.Errorf("redis-server has not started: %w\n%s", err, said), s.Kill())
 	}
 	return nil
@@ -140,19 +115,17 @@ func (s *Server) Restart() error {
 
 // Kill ends the server without warning, as a power failure does. It is gone when Kill returns.
 func (s *Server) Kill() error {
-	if s.run == nil {
+	if s.process == nil {
 		return nil
 	}
-	r := s.run
-	s.run = nil
-	return errors.Join(r.alive.Close(), r.shell.Wait())
+	return s.process.Kill()
 }
 
 // Pause stops the server's process, which then accepts connections and answers nothing, until Resume or Kill.
-func (s *Server) Pause() error { return syscall.Kill(s.run.pid, syscall.SIGSTOP) }
+func (s *Server) Pause() error { return s.process.Pause() }
 
 // Resume lets a paused server go on.
-func (s *Server) Resume() error { return syscall.Kill(s.run.pid, syscall.SIGCONT) }
+func (s *Server) Resume() error { return s.process.Resume() }
 
 // Stop ends what was started, and deletes its files.
 func (s *Server) Stop() error {

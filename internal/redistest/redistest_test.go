@@ -22,7 +22,7 @@ func TestAServerIsKilledAndComesBackEmptyAtItsPort(t *testing.T) {
 	if err := s.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	pid := s.run.pid
+	pid := s.process.PID()
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
