@@ -39,6 +39,8 @@ type client struct {
 	http   *http.Client
 	cancel context.CancelFunc // of the polls
 
+	posting sync.Mutex // a POST beside another ends the session (Engine.IO 4, "Sending data")
+
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when something has arrived
 	events   []event
@@ -247,6 +249,8 @@ func (c *client) post(packet string) error {
 	if c.eio == 3 {
 		packet = fmt.Sprintf("%d:%s", len(utf16.Encode([]rune(packet))), packet)
 	}
+	c.posting.Lock()
+	defer c.posting.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	_, err := c.request(ctx, http.MethodPost, c.url, packet)

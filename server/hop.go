@@ -104,7 +104,7 @@ const answerMargin = 5 * time.Second
 
 func newHopPort(o HopOptions, engine engineio.Options, handler http.Handler, log *slog.Logger) *hopPort {
 	key := hop.NewKey(string(o.Secret))
-	return &hopPort{
+	h := &hopPort{
 		options: o, key: key, log: log,
 		passer: hop.NewPasser(hop.Options{
 			Key: key, Address: o.Address, Logger: log,
@@ -119,6 +119,8 @@ func newHopPort(o HopOptions, engine engineio.Options, handler http.Handler, log
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
+	new(freshList).watch(h.server)
+	return h
 }
 
 func (h *hopPort) listen() error {

@@ -153,6 +153,25 @@ func TestStopCutsOffACallerThatDoesNotFinish(t *testing.T) {
 	}
 }
 
+// Balancers and browsers connect ahead of need. The context ends before [http.Server.Shutdown] would take such
+// a connection for one that nobody uses, which is after 5 seconds.
+func TestStopDoesNotWaitForTheRequestOfAConnection(t *testing.T) {
+	f := start(t)
+	for _, addr := range []string{f.Addr(), f.PushAddr()} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		health(t, addr) // accepted later, so that the server has that one
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := f.Stop(ctx); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
 func TestStartFailsWhereAPortIsTaken(t *testing.T) {
 	f := start(t)
 	s, err := New(context.Background(), Options{Listen: "127.0.0.1:0", PushListen: f.PushAddr(), Store: f.store, Tokens: f.tokens, Logger: f.Server.log})

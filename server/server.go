@@ -270,6 +270,7 @@ func (s *Server) Start() error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	new(freshList).watch(s.public)
 	s.private = &plainhttp.Server{Serve: s.push.servePlain, Logger: s.log, Other: &http.Server{
 		Handler:           loggingPanics(s.log, s.pushRoutes()),
 		ReadHeaderTimeout: headerTimeout,
