@@ -150,7 +150,7 @@ func (s *Store) since(ctx context.Context, who belfry.Identity, after, until bel
 			revisions, err = find[revisionDocument](ctx, s.c.revisions, append(bson.D{
 				{Key: "owner", Value: bson.D{{Key: "$in", Value: bson.A{"", word(who.User)}}}},
 				{Key: "companyID", Value: bson.D{{Key: "$in", Value: companies(who)}}},
-			}, place...), options.Find().SetSort(bson.D{{Key: "place", Value: 1}, {Key: "kind", Value: 1}}).SetLimit(int64(most)))
+			}, place...), options.Find().SetSort(bson.D{{Key: "place", Value: 1}, {Key: "kind", Value: 1}, {Key: "_id", Value: 1}}).SetLimit(int64(most)))
 			return err
 		},
 		func() (err error) {
