@@ -8,9 +8,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -32,8 +35,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	socket := filepath.Join(dir, "socket")
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) { // one that was killed has left it
+		return err
+	}
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener: ferretdb.ListenerConfig{TCP: os.Args[2]},
+		Listener: ferretdb.ListenerConfig{Unix: socket},
 		Handler:  "sqlite",
 		// What outlives the machine is not what these tests are about.
 		SQLiteURL: "file:" + dir + "/?_pragma=synchronous(off)",
@@ -47,5 +54,24 @@ func run() error {
 		defer cancel()
 		_, _ = io.Copy(io.Discard, os.Stdin) // however it ends, it is the end
 	}()
-	return server.Run(ctx)
+	// New has made the socket, so that whoever finds the front listening is served.
+	listener, err := net.Listen("tcp", os.Args[2])
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() {
+		defer cancel()
+		failed <- (&front{listener, socket}).serve()
+	}()
+	defer listener.Close()
+	if err := server.Run(ctx); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
 }

@@ -116,8 +116,12 @@ func build(log io.Writer) (string, error) {
 	module := filepath.Join(root, "internal", "ferretdb")
 	key := sha256.New()
 	fmt.Fprintln(key, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
-		content, err := os.ReadFile(filepath.Join(module, name))
+	sources, err := filepath.Glob(filepath.Join(module, "*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, name := range append(sources, filepath.Join(module, "go.mod"), filepath.Join(module, "go.sum")) {
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return "", err
 		}
