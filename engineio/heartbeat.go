@@ -42,6 +42,9 @@ func (s *Session) tick(now time.Duration, pings *Batch) {
 	case now < h.due: // it was put off since the wheel noted it
 		s.server.wheel.schedule(s, h.due)
 		s.mu.Unlock()
+	case s.state == stateOpen && (s.protocol == Protocol3 || h.pinged) && s.handling():
+		s.server.wheel.schedule(s, now+o.PingTimeout)
+		s.mu.Unlock()
 	case s.state == stateClosing || s.protocol == Protocol3 || h.pinged:
 		s.mu.Unlock()
 		s.abort(ReasonPingTimeout)
@@ -58,6 +61,16 @@ func (s *Session) tick(now time.Duration, pings *Batch) {
 		s.mu.Unlock()
 		pings.Send(s, framePing)
 	}
+}
+
+// handling reports whether a packet of the session is being handled. Nothing is read from the peer meanwhile, so that its
+// silence says nothing of it.
+func (s *Session) handling() bool {
+	if s.receiving.TryLock() {
+		s.receiving.Unlock()
+		return false
+	}
+	return true
 }
 
 // beat handles a ping or pong packet.
@@ -106,5 +119,5 @@ func (s *Session) overdue() bool {
 	if s.protocol == Protocol4 && !s.heartbeat.pinged {
 		limit += s.server.options.PingTimeout
 	}
-	return s.server.now() >= limit
+	return s.server.now() >= limit && !s.handling()
 }

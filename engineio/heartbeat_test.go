@@ -74,6 +74,40 @@ func TestProtocol3DiesAnIntervalAndATimeoutAfterTheLastPing(t *testing.T) {
 	})
 }
 
+// What the client sends meanwhile lies unread, its heartbeat too.
+func TestASessionWhoseMessageIsBeingHandledIsNotSilent(t *testing.T) {
+	for _, p := range []Protocol{Protocol3, Protocol4} {
+		synctest.Test(t, func(t *testing.T) {
+			engine, wire, link, r := attached(t, beats, p)
+			go func() {
+				for range wire.writes { // pings
+				}
+			}()
+			defer close(wire.writes)
+			const takes = 5 * time.Minute
+			r.handle(func(Message) {
+				select {
+				case <-time.After(takes):
+				case <-wire.closed: // too early
+				}
+			})
+			start := time.Now()
+			go link.Feed([]byte(textFrame("4takes its time")))
+			time.Sleep(takes - time.Second)
+			if !r.isOpen() || r.overdue() {
+				t.Error("the session has ended, or a request would find none")
+			}
+			if reason := <-r.closed; reason != ReasonPingTimeout {
+				t.Errorf("closed with %q", reason)
+			}
+			if got := time.Since(start) - takes; got < 0 || got > beats.PingInterval+beats.PingTimeout {
+				t.Errorf("the silence was noticed %v after the handler's end", got)
+			}
+			shutdown(t, engine)
+		})
+	}
+}
+
 func TestAPongRepeatsTheDataOfItsPing(t *testing.T) {
 	s, _ := serve(t, slow).open("EIO=3")
 	s.send("2probe")
