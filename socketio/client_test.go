@@ -63,6 +63,7 @@ func dial(t testing.TB, address string, protocol int) *client {
 	c := &client{t: t, conn: conn, reader: bufio.NewReader(conn), protocol: protocol}
 	fmt.Fprintf(conn, "GET /socket.io/?EIO=%d&transport=websocket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", protocol, address, base64.StdEncoding.EncodeToString(make([]byte, 16)))
+	conn.SetReadDeadline(time.Now().Add(patience))
 	response, err := http.ReadResponse(c.reader, nil)
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("websocket handshake: %v, %v", response, err)

@@ -70,28 +70,43 @@ func (s *Server) open(session *engineio.Session) engineio.Receiver {
 	if session.Protocol() == engineio.Protocol3 {
 		c.revision = 4
 		c.openMain()
-	}
-	if len(c.members) == 0 {
-		c.timer = time.AfterFunc(s.options.ConnectTimeout, c.connectTimeout)
+	} else {
+		c.awaitNamespace()
 	}
 	return c
 }
 
+// awaitNamespace gives the client time to join a namespace. It is called with run held, or before anybody else has c.
+func (c *conn) awaitNamespace() {
+	c.timer = time.AfterFunc(c.server.options.ConnectTimeout, c.connectTimeout)
+}
+
 const noAuth = "{}"
 
-// openMain connects "/". If the application panics, the session is refused and
-// so nobody would tell of its end.
+// openPatience is how long the answer to a handshake waits for middleware and handlers: mostly it can bring what they send
+// along, and over polling that spares the client a request.
+const openPatience = 20 * time.Millisecond
+
+// openMain connects "/". What the application does for that may take its time, and the answer to the
+// handshake does not wait for it: a client gives that up after a while, and does not know of its heartbeat before.
 func (c *conn) openMain() {
 	c.run.Lock()
-	defer c.run.Unlock()
-	opened := false
-	defer func() {
-		if !opened {
-			c.closeAll(engineio.ReasonPanic)
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		defer c.run.Unlock()
+		c.protect(func() { c.connect("/", noAuth, inline) })
+		c.protect(c.tell)
+		if c.isNowhere() {
+			c.awaitNamespace()
 		}
 	}()
-	c.connect("/", noAuth, inline)
-	opened = true
+	patience := time.NewTimer(openPatience)
+	defer patience.Stop()
+	select {
+	case <-opened:
+	case <-patience.C:
+	}
 }
 
 func (c *conn) connectTimeout() {
@@ -332,6 +347,13 @@ func (c *conn) enrol(s *Socket) (connected, taken bool) {
 		c.timer = nil
 	}
 	return connected, taken
+}
+
+// isNowhere reports whether the client is in no namespace and the connection goes on.
+func (c *conn) isNowhere() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.closed && len(c.members) == 0
 }
 
 func (c *conn) hasEnded() bool {

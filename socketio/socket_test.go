@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -261,6 +262,39 @@ func TestDisconnectHandlerWaitsForTheEventHandler(t *testing.T) {
 	if !receive(t, told) {
 		t.Error("OnDisconnect was called during the event handler")
 	}
+}
+
+// A client of revision 4 is in "/" unasked, and that may take the application longer than a client waits for a handshake.
+func TestTheHandshakeDoesNotWaitForTheApplication(t *testing.T) {
+	server, address := start(t, socketio.Options{})
+	echo(server, "/")
+	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
+	server.Of("/").Use(func(*socketio.Socket) error { <-release; return nil })
+	c := dial(t, address, 3) // and gets the open packet
+	if _, err := c.conn.Write(appendFrame(nil, 1, []byte("2"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, answer, err := c.frame(); err != nil || string(answer) != "3" {
+		t.Fatalf("its ping was answered %q, %v", answer, err)
+	}
+	c.send(`2["message",1]`) // waits for its turn
+	free()
+	c.expect("0", `2["auth",{}]`, `2["message-back",1]`)
+}
+
+func TestAPanicWhileAClientOfRevision4Connects(t *testing.T) {
+	server, address := start(t, socketio.Options{})
+	n := server.Of("/")
+	gone := make(chan socketio.Reason, 1)
+	n.OnDisconnect(func(_ *socketio.Socket, r socketio.Reason) { gone <- r })
+	n.OnConnect(func(*socketio.Socket) { panic("test") })
+	dial(t, address, 3).expect("0", "closed")
+	if reason := receive(t, gone); reason != engineio.ReasonPanic {
+		t.Errorf("it ended with %q", reason)
+	}
+	eventually(t, "nobody is left", func() bool { return n.Len() == 0 && server.Len() == 0 })
 }
 
 func TestAPanicEndsOnlyItsConnection(t *testing.T) {
