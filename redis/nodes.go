@@ -208,22 +208,43 @@ func (p *Presence) certain(nodes map[string]string) (map[string]bool, bool) {
 // missRest is the least time between two questions for nodes that are not known: anybody may name one.
 const missRest = 200 * time.Millisecond
 
-// Address returns the address of a node that is alive. Of nodes that it knows it asks nobody. Of others it asks Redis
-// once, for at most Patience, and not more often than every 200 ms; while Redis is away nobody.
+// An inquiry is one question for nodes that are not known, on behalf of all who have named one before it is asked.
+type inquiry struct {
+	nodes    map[string]string // their names are the keys
+	answered chan struct{}
+}
+
+// Address returns the address of a node that is alive. Of nodes that it knows it asks nobody. Whoever names another waits for
+// the next question to Redis, which is asked at most every 200 ms, and for its answer, at most Patience.
 func (p *Presence) Address(node string) (string, bool) {
 	p.mu.Lock()
-	known, again := p.isAlive(node), time.Since(p.asked) < missRest
-	if !known {
-		p.asked = time.Now()
+	if !p.isAlive(node) {
+		p.inquire(node)
 	}
-	p.mu.Unlock()
-	if !known && again {
-		return "", false
-	}
-	found, _ := p.alive(map[string]string{node: ""})
-	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.nodes[node].address, found[node]
+	return p.nodes[node].address, p.isAlive(node)
+}
+
+// inquire returns when Redis has been asked which nodes there are. The lock is held, but not meanwhile.
+func (p *Presence) inquire(node string) {
+	if q := p.inquiry; q != nil {
+		q.nodes[node] = ""
+		p.mu.Unlock()
+		<-q.answered
+		p.mu.Lock()
+		return
+	}
+	q := &inquiry{map[string]string{node: ""}, make(chan struct{})}
+	defer close(q.answered)
+	p.inquiry = q
+	rest := missRest - time.Since(p.asked)
+	p.mu.Unlock()
+	time.Sleep(rest)
+	p.mu.Lock()
+	p.inquiry, p.asked = nil, time.Now()
+	p.mu.Unlock()
+	_, _ = p.alive(q.nodes) // what it finds, it notes
+	p.mu.Lock()
 }
 
 // Nodes returns the nodes that are alive, by their leases, with this one. It asks Redis. It fails with

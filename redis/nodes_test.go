@@ -101,6 +101,34 @@ func TestNodesFindEachOtherAndHearWhoIsGone(t *testing.T) {
 	})
 }
 
+// Pages go on to name a node that is gone, and a new one has to be found nevertheless.
+func TestANewNodeIsFoundWhileManyNameOthers(t *testing.T) {
+	prefix := newPrefix()
+	a, _ := openAt(t, server.URL, prefix, "", time.Hour) // no beat tells it
+	done := make(chan struct{})
+	var names sync.WaitGroup
+	defer names.Wait()
+	defer close(done)
+	for i := range 8 {
+		names.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					a.Address(fmt.Sprint("unheard-of-", i))
+				}
+			}
+		})
+	}
+	for i := range 5 {
+		b, _ := openAt(t, server.URL, prefix, fmt.Sprint("10.0.0.2:", i), lease)
+		if got, ok := a.Address(b.Node()); !ok || got != fmt.Sprint("10.0.0.2:", i) {
+			t.Fatalf("node %d has the address %q, %t", i, got, ok)
+		}
+	}
+}
+
 func TestANodeThatWasPausedIsGoneOnceEachTime(t *testing.T) {
 	prefix := newPrefix()
 	a, goneA := openAt(t, server.URL, prefix, "", lease)

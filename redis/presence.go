@@ -75,6 +75,7 @@ type Presence struct {
 	away      list.List       // of *awayUser, in the order of time
 	nodes     map[string]peer // that are alive, this one included
 	asked     time.Time       // when Address asked last for one that is not among them
+	inquiry   *inquiry        // that Address will make next, nil if nobody waits for one
 	missed    bool            // the lease was not renewed when it was time
 	shards    shards
 	stale     queue[*company] // to be announced

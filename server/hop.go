@@ -36,8 +36,8 @@ type HopOptions struct {
 	// Secret is what the nodes share, at least [auth.MinSecretBytes] long. It may be the one of login tokens.
 	Secret auth.Secret
 	// Address finds the advertised address of another node, and reports false where there is no such node. It is called by many at once
-	// whenever a connection is to be made, and waited for; whoever asks for a session may have named the node, so it should answer from
-	// memory.
+	// whenever a connection is to be made, and waited for; whoever asks for a session may have named the node, so it should bound
+	// what it does for nodes that it does not know.
 	Address func(node string) (address string, ok bool)
 }
 
