@@ -197,7 +197,7 @@ func (s *Store) begin(ctx context.Context) error {
 	return err
 }
 
-// maxSteps is how many commits newest follows before it asks for the last of all.
+// maxSteps is how many commits are followed one by one before a query looks at all that there are.
 const maxSteps = 4
 
 // countAll counts the messages, with the notices, and the activities.
@@ -265,7 +265,7 @@ func (s *Store) newest(ctx context.Context) (commit, bool, error) {
 		// Mostly there are none after the one that is known, or few. Numbers have no gaps.
 		c := commit{State: known}
 		for range maxSteps {
-			next, ok, err := s.commitAt(ctx, c.State.N+1)
+			next, ok, err := s.commitAt(ctx, c.State.N+1, "ops", "touches")
 			if err != nil || !ok {
 				return c, err == nil, err
 			}
@@ -281,10 +281,13 @@ func (s *Store) newest(ctx context.Context) (commit, bool, error) {
 	return c, err == nil, err
 }
 
-// commitAt returns the commit of a number, without its ops.
-func (s *Store) commitAt(ctx context.Context, n number) (c commit, ok bool, err error) {
-	err = s.c.commits.FindOne(ctx, bson.D{{Key: "_id", Value: n}}, options.FindOne().
-		SetProjection(bson.D{{Key: "ops", Value: 0}, {Key: "touches", Value: 0}})).Decode(&c)
+// commitAt returns the commit of a number, without some of its fields.
+func (s *Store) commitAt(ctx context.Context, n number, without ...string) (c commit, ok bool, err error) {
+	projection := make(bson.D, len(without))
+	for i, field := range without {
+		projection[i] = bson.E{Key: field, Value: 0}
+	}
+	err = s.c.commits.FindOne(ctx, bson.D{{Key: "_id", Value: n}}, options.FindOne().SetProjection(projection)).Decode(&c)
 	if errors.Is(err, driver.ErrNoDocuments) {
 		return c, false, nil
 	}

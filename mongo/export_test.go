@@ -57,6 +57,12 @@ func (s *Store) LeaveUnapplied() {
 	s.writer.unapplied.Store(true)
 }
 
+// Head is the number of the newest commit that the store knows to be applied.
+func (s *Store) Head() int64 {
+	at, _ := s.head.get()
+	return int64(at.N)
+}
+
 // Idle makes a store as it is when it was not used for a long time.
 func (s *Store) Idle() {
 	s.head.mu.Lock()

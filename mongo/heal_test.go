@@ -254,6 +254,31 @@ func TestIdleProcessGoesOn(t *testing.T) {
 	}
 }
 
+// TestReadersFollowWhatDoesNotConcernThem has a process that only reads know what others have stored for others: otherwise each
+// of its readers would look at all of that again.
+func TestReadersFollowWhatDoesNotConcernThem(t *testing.T) {
+	db := database(t)
+	reader, writer := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	for range 12 {
+		m := message(ids)
+		m.Receiver = "2"
+		add(t, writer, m)
+		wantUnread(t, reader, 0)
+		if got, want := reader.Head(), writer.Head(); got != want {
+			t.Fatalf("the reader knows the history up to %d, and it goes to %d", got, want)
+		}
+	}
+	for range 12 { // more than is followed one by one
+		m := message(ids)
+		m.Receiver = "2"
+		add(t, writer, m)
+	}
+	wantUnread(t, reader, 0)
+	add(t, writer, message(ids))
+	wantUnread(t, reader, 1)
+}
+
 // TestKeyIsTakenByOneProcess has several stores ask for the same key.
 func TestKeyIsTakenByOneProcess(t *testing.T) {
 	db := database(t)

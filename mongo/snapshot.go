@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"belfry"
@@ -87,13 +88,20 @@ func (s *Store) snapshot(ctx context.Context, touches []string, read func(ctx co
 // touchedSince reports whether a commit after n touches one of these, or any
 // where touches is nil.
 func (s *Store) touchedSince(ctx context.Context, n number, touches []string) (bool, error) {
-	if _, any, err := s.commitAt(ctx, n+1); !any || touches == nil {
-		return any, err
+	for range maxSteps {
+		n++
+		next, ok, err := s.commitAt(ctx, n, "ops")
+		switch {
+		case err != nil, !ok:
+			return false, err
+		case touches == nil, slices.ContainsFunc(next.Touches, func(t string) bool { return slices.Contains(touches, t) }):
+			return true, nil
+		case next.State.Applied:
+			s.head.set(next.State) // whoever reads next begins after it
+		}
 	}
-	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: n}}}}
-	if touches != nil {
-		filter = append(filter, bson.E{Key: "touches", Value: bson.D{{Key: "$in", Value: touches}}})
-	}
-	found, err := find[struct{}](ctx, s.c.commits, filter, options.Find().SetLimit(1).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	found, err := find[struct{}](ctx, s.c.commits, bson.D{
+		{Key: "_id", Value: bson.D{{Key: "$gt", Value: n}}}, {Key: "touches", Value: bson.D{{Key: "$in", Value: touches}}},
+	}, options.Find().SetLimit(1).SetProjection(bson.D{{Key: "_id", Value: 1}}))
 	return len(found) > 0, err
 }
