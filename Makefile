@@ -72,12 +72,12 @@ bench-peers:       ## belfry beside other servers: table and plots of docs/BENCH
 
 SOAK := 3m
 soak:              ## more than the server can deliver, to pages that come and go: make soak SOAK=30m
-	BELFRY_SOAK=$(SOAK) go test -race -run '^TestSoak$$' -v -timeout 24h ./load
+	BELFRY_SOAK=$(SOAK) go test -count=1 -race -run '^TestSoak$$' -v -timeout 24h ./load
 
 CHAOS := 5m
 chaos: $(MODULES)  ## three nodes while everything they consist of is killed, stopped and cut off: make chaos CHAOS=30m
 	scripts/need redis-server
-	CHAOS=$(CHAOS) go test -race -run '^TestNothingIsLostOrDoubled$$' -v -timeout 24h ./internal/chaos
+	CHAOS=$(CHAOS) go test -count=1 -race -run '^TestNothingIsLostOrDoubled$$' -v -timeout 24h ./internal/chaos
 
 fuzz:              ## every parser of outside bytes, 30 s each
 	scripts/fuzz 30s

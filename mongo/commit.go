@@ -265,7 +265,7 @@ func (s *Store) newest(ctx context.Context) (commit, bool, error) {
 		// Mostly there are none after the one that is known, or few. Numbers have no gaps.
 		c := commit{State: known}
 		for range maxSteps {
-			next, ok, err := s.commitAt(ctx, c.State.N+1, "ops", "touches")
+			next, ok, err := s.commitAt(ctx, c.State.N+1)
 			if err != nil || !ok {
 				return c, err == nil, err
 			}
@@ -275,19 +275,6 @@ func (s *Store) newest(ctx context.Context) (commit, bool, error) {
 	var c commit
 	err := s.c.commits.FindOne(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}}).
 		SetProjection(bson.D{{Key: "ops", Value: 0}, {Key: "touches", Value: 0}})).Decode(&c)
-	if errors.Is(err, driver.ErrNoDocuments) {
-		return c, false, nil
-	}
-	return c, err == nil, err
-}
-
-// commitAt returns the commit of a number, without some of its fields.
-func (s *Store) commitAt(ctx context.Context, n number, without ...string) (c commit, ok bool, err error) {
-	projection := make(bson.D, len(without))
-	for i, field := range without {
-		projection[i] = bson.E{Key: field, Value: 0}
-	}
-	err = s.c.commits.FindOne(ctx, bson.D{{Key: "_id", Value: n}}, options.FindOne().SetProjection(projection)).Decode(&c)
 	if errors.Is(err, driver.ErrNoDocuments) {
 		return c, false, nil
 	}

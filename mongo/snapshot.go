@@ -90,7 +90,7 @@ func (s *Store) snapshot(ctx context.Context, touches []string, read func(ctx co
 func (s *Store) touchedSince(ctx context.Context, n number, touches []string) (bool, error) {
 	for range maxSteps {
 		n++
-		next, ok, err := s.commitAt(ctx, n, "ops")
+		next, ok, err := s.commitAt(ctx, n)
 		switch {
 		case err != nil, !ok:
 			return false, err

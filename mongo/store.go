@@ -71,6 +71,7 @@ type Store struct {
 	client   *driver.Client
 	c        collections
 	head     headTracker
+	lookups  lookups
 	// turn is held by who commits, and by a reader whom commits have disturbed
 	// again and again.
 	turn    chan struct{}

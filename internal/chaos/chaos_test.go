@@ -50,12 +50,8 @@ type plan struct {
 
 func planned(t *testing.T) plan {
 	p := plan{seed: rand.Uint64(), crowd: 36, rate: 3, only: regexp.MustCompile("")}
-	switch {
-	case os.Getenv(variableTime) == "":
-	case os.Getenv(mongotest.Variable) != "":
-		p.crowd = 300
-	default:
-		p.crowd = 120 // the stand-in cannot take the logins of more, again and again
+	if os.Getenv(variableTime) != "" {
+		p.crowd = 250
 	}
 	var err error
 	read := func(name string, parse func(string) error) {
