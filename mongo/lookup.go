@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -24,30 +25,41 @@ type lookup struct {
 	err      error
 }
 
+// sharePatience is how long a reader waits for an answer that it shares. One connection that has broken
+// unnoticed must not hold up everybody.
+const sharePatience = time.Second
+
 // commitAt returns the commit of a number, without its ops, which is not to be changed.
 func (s *Store) commitAt(ctx context.Context, n number) (c commit, ok bool, err error) {
-	q := s.lookups.join(n, s.lookUp)
+	ask := func(q *lookup) {
+		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+		defer cancel()
+		q.commit, q.ok, q.err = s.lookUp(ctx, n) // whoever waits may go away, and the others still want it
+	}
+	q := s.lookups.join(n, ask)
+	patience := time.NewTimer(sharePatience)
+	defer patience.Stop()
 	select {
 	case <-q.answered:
 		return q.commit, q.ok, q.err
+	case <-patience.C:
+		return s.lookUp(ctx, n)
 	case <-ctx.Done():
 		return commit{}, false, ctx.Err()
 	}
 }
 
-// lookUp asks. Whoever waits for the answer may go away, and the others still want it.
-func (s *Store) lookUp(n number, q *lookup) {
-	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
-	defer cancel()
+func (s *Store) lookUp(ctx context.Context, n number) (commit, bool, error) {
 	found, err := find[commit](ctx, s.c.commits, bson.D{{Key: "_id", Value: n}},
 		options.Find().SetLimit(1).SetProjection(bson.D{{Key: "ops", Value: 0}}))
-	if q.err = err; len(found) > 0 {
-		q.commit, q.ok = found[0], true
+	if err != nil || len(found) == 0 {
+		return commit{}, false, err
 	}
+	return found[0], true, nil
 }
 
 // join returns the next question about a number.
-func (l *lookups) join(n number, ask func(number, *lookup)) *lookup {
+func (l *lookups) join(n number, ask func(*lookup)) *lookup {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := l.next[n]
@@ -67,7 +79,7 @@ func (l *lookups) join(n number, ask func(number, *lookup)) *lookup {
 }
 
 // ask asks about a number as long as somebody wants to know.
-func (l *lookups) ask(n number, ask func(number, *lookup)) {
+func (l *lookups) ask(n number, ask func(*lookup)) {
 	for {
 		l.mu.Lock()
 		q := l.next[n]
@@ -78,7 +90,7 @@ func (l *lookups) ask(n number, ask func(number, *lookup)) {
 		}
 		delete(l.next, n)
 		l.mu.Unlock()
-		ask(n, q)
+		ask(q)
 		close(q.answered)
 	}
 }

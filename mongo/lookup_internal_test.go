@@ -11,17 +11,19 @@ func TestWhoComesWhileAQuestionIsUnderWayGetsTheNextWithAllOthers(t *testing.T) 
 		var l lookups
 		var asked []number
 		answer := make(chan bool)
-		ask := func(n number, q *lookup) {
-			asked = append(asked, n)
-			q.ok = <-answer
+		join := func(n number) *lookup {
+			return l.join(n, func(q *lookup) {
+				asked = append(asked, n)
+				q.ok = <-answer
+			})
 		}
-		first := l.join(7, ask)
+		first := join(7)
 		synctest.Wait() // it is under way
-		second, third := l.join(7, ask), l.join(7, ask)
+		second, third := join(7), join(7)
 		if first == second || second != third {
 			t.Error("want one question under way, and one for both who came then")
 		}
-		other := l.join(8, ask)
+		other := join(8)
 		if other == second {
 			t.Error("another number has the same question")
 		}
