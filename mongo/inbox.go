@@ -116,20 +116,24 @@ func (s *Store) count(ctx context.Context, who belfry.Identity) (belfry.Counts, 
 		return counts, err
 	}
 	var seen belfry.ID
-	if v.reader.Seen != nil {
-		seen = belfry.ID(*v.reader.Seen)
-	}
 	unread := bson.E{Key: "isRead", Value: int32(0)}
 	var all, unseen []typeCount
 	var notices []messageDocument
-	err = together(
+	questions := []func() error{
 		func() (err error) { all, err = s.countTypes(ctx, own(who, unread)); return err },
-		func() (err error) {
+		func() (err error) { notices, err = s.unreadNotices(ctx, &v); return err },
+	}
+	if v.reader.Seen != nil {
+		seen = belfry.ID(*v.reader.Seen)
+		questions = append(questions, func() (err error) {
 			unseen, err = s.countTypes(ctx, own(who, unread, greater(seen)[0]))
 			return err
-		},
-		func() (err error) { notices, err = s.unreadNotices(ctx, &v); return err },
-	)
+		})
+	}
+	err = together(questions...)
+	if v.reader.Seen == nil {
+		unseen = all
+	}
 	for _, one := range all {
 		counts.Unread += one.N
 		counts.ByType[belfry.MessageType(one.Type)] += one.N
