@@ -31,6 +31,7 @@ type Server struct {
 
 	dir     string
 	port    int
+	config  string // what its file says; "" for none
 	flags   []string
 	process *proctest.Process // nil before it has run, and where the environment has named the server
 }
@@ -47,7 +48,10 @@ func Start(log io.Writer) (*Server, error) {
 
 // Launch starts a server of the test's own, whatever the environment names: one that it may
 // pause and kill.
-func Launch(flags ...string) (*Server, error) {
+func Launch(flags ...string) (*Server, error) { return launch("", flags...) }
+
+// launch starts a server that has a file of settings, too.
+func launch(config string, flags ...string) (*Server, error) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return nil, fmt.Errorf("there is no redis-server; run: apt-get install redis-server, or name a server by %s: %w", Variable, err)
 	}
@@ -55,7 +59,7 @@ func Launch(flags ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, flags: flags}
+	s := &Server{dir: dir, config: config, flags: flags}
 	for range 5 { // another process may take the port meanwhile
 		if s.port, err = freePort(); err == nil {
 			if err = s.Restart(); err == nil {
@@ -93,10 +97,17 @@ func free(port int) error {
 	return l.Close()
 }
 
-// Restart starts the server, which must not be running, empty and at its port.
+// Restart starts the server, which must not be running, at its port: empty, unless it was told to SAVE.
 func (s *Server) Restart() error {
 	args := append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port),
 		"--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}, s.flags...)
+	if s.config != "" {
+		file := filepath.Join(s.dir, "config")
+		if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
+			return err
+		}
+		args = append([]string{file}, args...) // which come after what the file says
+	}
 	log := filepath.Join(s.dir, "log")
 	process, err := proctest.Start(log, nil, "redis-server", args...)
 	s.process = process
@@ -126,6 +137,9 @@ func (s *Server) Pause() error { return s.process.Pause() }
 
 // Resume lets a paused server go on.
 func (s *Server) Resume() error { return s.process.Resume() }
+
+// Command sends one command, without quotes, and returns the answer, which is one value.
+func (s *Server) Command(line string) (string, error) { return command(s.Addr(), line) }
 
 // Stop ends what was started, and deletes its files.
 func (s *Server) Stop() error {

@@ -1,6 +1,7 @@
 package redistest
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,5 +56,51 @@ func TestAClusterOfThreeMastersForms(t *testing.T) {
 	}
 	if moved != 2 {
 		t.Errorf("%d of 3 masters refer to another for a key, want 2", moved)
+	}
+}
+
+func TestSentinelsHaveTheReplicaTakeOver(t *testing.T) {
+	s, err := LaunchSentinels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	old, replica, err := s.Master()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Command("SET a 1"); err != nil {
+		t.Fatal(err)
+	}
+	err = eventually(func() error {
+		if n, err := replica.Command("GET a"); n != "1" {
+			return errors.Join(errors.New("the replica has not got what was written"), err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := replica.says("replication", "role:master"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := replica.Command("GET a"); n != "1" || err != nil {
+		t.Errorf("the replica has %q (%v), want what the master had", n, err)
+	}
+	if err := old.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Follows(); err != nil {
+		t.Error(err)
+	}
+	if now, _, err := s.Master(); now != replica || err != nil {
+		t.Errorf("the sentinels have another master than the replica (%v)", err)
 	}
 }
