@@ -3,11 +3,13 @@ package redis
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -41,7 +43,9 @@ type Options struct {
 	// URL names the servers: redis://user:password@host:6379/0, or rediss:// for TLS. Several
 	// addresses, separated by commas, are nodes of a cluster; one is enough to find the others. With
 	// ?master=name they are sentinels, with ?sentinel_username and ?sentinel_password where they ask
-	// for those. It may hold passwords, and is in no error and no log.
+	// for those. With rediss:// the certificates of all are checked against the system's authorities, or those
+	// in the PEM file that ?ca names; ?cert and ?key name the files of the client's own, where it is asked for one.
+	// It may hold passwords, and is in no error and no log.
 	URL string
 	// Prefix begins all keys and channels, so that installations can share a server; "" means
 	// [DefaultPrefix]. It is of letters, digits, '-', '_' and '.'.
@@ -88,12 +92,19 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		}
 		return conn, err
 	}
+	var asked atomic.Bool // for a certificate that there is none of
+	if t := config.TLSConfig; t != nil && t.Certificates == nil {
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked.Store(true)
+			return &tls.Certificate{}, nil
+		}
+	}
 	if c.r, err = rueidis.NewClient(config); err != nil {
-		return nil, fmt.Errorf("redis: connecting to %s: %w", strings.Join(config.InitAddress, ", "), err)
+		return nil, fmt.Errorf("redis: connecting to %s: %w%s", strings.Join(config.InitAddress, ", "), err, advice(err, config.TLSConfig != nil, asked.Load()))
 	}
 	if err := c.r.Do(ctx, c.r.B().Ping().Build()).Error(); err != nil {
 		c.r.Close()
-		return nil, fmt.Errorf("redis: %w", err)
+		return nil, fmt.Errorf("redis: %w%s", err, advice(err, config.TLSConfig != nil, asked.Load()))
 	}
 	return c, nil
 }
@@ -121,7 +132,11 @@ var errURL = errors.New("the URL is not like redis://user:password@host:6379/0 o
 	"characters such as / ? # @ in a password are written as %2F %3F %23 %40")
 
 var errParameter = errors.New("the URL has a parameter, or a password with a '?' in it, that is not known; " +
-	"there are master, sentinel_username, sentinel_password, skip_verify and client_name")
+	"there are master, sentinel_username, sentinel_password, ca, cert, key, skip_verify and client_name")
+
+var errPlain = errors.New("ca, cert, key and skip_verify in the URL are for TLS, which a URL that begins with rediss:// has")
+
+var errPair = errors.New("cert and key in the URL name two files, one with the client's certificate and one with its key")
 
 // parseURL reads the URL. The driver's parser knows neither several addresses nor our names.
 func parseURL(s string) (rueidis.ClientOption, error) {
@@ -148,6 +163,13 @@ func parseURL(s string) (rueidis.ClientOption, error) {
 	for _, name := range []string{"master", "sentinel_username", "sentinel_password"} {
 		q.Del(name)
 	}
+	ca, cert, key := q.Get("ca"), q.Get("cert"), q.Get("key")
+	if scheme == "redis" && (ca != "" || cert != "" || key != "" || q.Has("skip_verify")) {
+		return none, errPlain
+	}
+	for _, name := range []string{"ca", "cert", "key"} {
+		q.Del(name)
+	}
 	for name := range q {
 		if name != "skip_verify" && name != "client_name" {
 			return none, errParameter
@@ -167,6 +189,9 @@ func parseURL(s string) (rueidis.ClientOption, error) {
 	}
 	if config.TLSConfig != nil {
 		config.TLSConfig.ServerName = "" // that of each address
+		if err := addFiles(config.TLSConfig, ca, cert, key); err != nil {
+			return none, err
+		}
 	}
 	if master != "" {
 		config.Sentinel.MasterSet = master
@@ -182,4 +207,52 @@ func parseURL(s string) (rueidis.ClientOption, error) {
 	config.DisableCache = true
 	config.ReadBufferEachConn, config.WriteBufferEachConn = bufferBytes, bufferBytes
 	return config, nil
+}
+
+// addFiles has certificates checked against an authority, and shows one, where files are named.
+func addFiles(config *tls.Config, ca, cert, key string) error {
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return fmt.Errorf("the authority's certificate that ca in the URL names: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("there is no certificate in %s, which ca in the URL names; it is to be a PEM file", ca)
+		}
+	}
+	if (cert == "") != (key == "") {
+		return errPair
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("the client's certificate that cert and key in the URL name: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+// advice says what to do about an error, where it may be of TLS, or "". Asked is whether a server has asked for a certificate
+// and got none: that it ends the connection for this is not always in the error.
+func advice(err error, secure, asked bool) string {
+	var (
+		unknown x509.UnknownAuthorityError
+		host    x509.HostnameError
+		record  tls.RecordHeaderError
+		network *net.OpError
+	)
+	_, isAnswer := rueidis.IsRedisErr(err)
+	switch {
+	case errors.As(err, &unknown):
+		return "; name the file with the certificate of the authority that has signed the server's: rediss://…?ca=FILE"
+	case errors.As(err, &host):
+		return "; the server's certificate is for other names: have the URL, and what Sentinel or a cluster says of itself, use one of them"
+	case errors.As(err, &record), secure && errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network):
+		return "; there is perhaps no TLS at this address: its URL begins with redis://" // Redis waits for the end of a line
+	case asked && !isAnswer:
+		return "; the server asks for a certificate of its clients: rediss://…?cert=FILE&key=FILE"
+	}
+	return ""
 }

@@ -18,7 +18,7 @@ import (
 
 // redisFlags say where the nodes of an installation meet. The URL is a secret: it may hold a password.
 type redisFlags struct {
-	URL           auth.Secret `help:"Redis where several nodes meet that share a MongoDB: redis://user:password@host:6379/0, rediss:// for TLS, several addresses separated by commas for a cluster, ?master=NAME for Sentinel. Better in the environment or the file than here." placeholder:"URL"`
+	URL           auth.Secret `help:"Redis where several nodes meet that share a MongoDB: redis://user:password@host:6379/0, rediss:// for TLS with ?ca=FILE for an authority of your own, several addresses separated by commas for a cluster, ?master=NAME for Sentinel. Better in the environment or the file than here." placeholder:"URL"`
 	Prefix        string      `help:"What keys and channels there begin with; all nodes have the same." default:"belfry"`
 	ArticleHash   bool        `help:"Keep up the hashes socketio:company:<id> of users and their pages, for code that reads them."`
 	EmitterCompat bool        `help:"Show pages what Socket.IO emitters publish there (@socket.io/redis-emitter and its like)."`
