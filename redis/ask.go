@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"errors"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -99,8 +100,39 @@ func (p *Presence) run(s *script, keys []string, args ...string) ([]rueidis.Redi
 	return p.runAll(s, run{keys, args})[0].ToArray()
 }
 
-// runAll runs a script several times, together. A server that does not know it yet is sent it.
+// A slot of a cluster moves in a few milliseconds, unless it has large keys. Meanwhile a script of which a key is missing, where
+// the slot comes from or where it goes, is told to try again. It does, with twice the wait each time; what still fails
+// then is left to the retries.
+const (
+	firstWait = 2 * time.Millisecond
+	lastWait  = 32 * time.Millisecond
+)
+
+// runAll runs a script several times, together.
 func (p *Presence) runAll(s *script, runs ...run) []rueidis.RedisResult {
+	results := p.runOnce(s, runs)
+	for wait := firstWait; wait <= lastWait; wait *= 2 {
+		var moving []int
+		var some []run
+		for i, r := range results {
+			if isMoving(r.Error()) {
+				moving = append(moving, i)
+				some = append(some, runs[i])
+			}
+		}
+		if len(some) == 0 {
+			break
+		}
+		time.Sleep(wait)
+		for i, r := range p.runOnce(s, some) {
+			results[moving[i]] = r
+		}
+	}
+	return results
+}
+
+// runOnce sends scripts. A server that does not know one yet is sent it.
+func (p *Presence) runOnce(s *script, runs []run) []rueidis.RedisResult {
 	calls := make([]call, len(runs))
 	for i, r := range runs {
 		calls[i] = call{r.keys[0], p.c.r.B().Evalsha().Sha1(s.sum).Numkeys(int64(len(r.keys))).Key(r.keys...).Arg(r.args...).Build()}
@@ -128,12 +160,27 @@ func isNoScript(err error) bool {
 	return ok && e.IsNoScript()
 }
 
+// isMoving says whether a command was not done because its slot is moving, or because masters do not agree who has it. The shard
+// is well then.
+func isMoving(err error) bool {
+	e, ok := rueidis.IsRedisErr(err)
+	if !ok {
+		return false
+	}
+	_, moved := e.IsMoved()
+	_, ask := e.IsAsk()
+	return moved || ask || e.IsTryAgain()
+}
+
 // note notes whether the shard of a key answers. The lock is held.
 func (p *Presence) note(key string, err error) {
 	s := p.shardOf(key)
 	switch {
 	case err == nil || rueidis.IsRedisNil(err) || isNoScript(err):
 		s.lost = ""
+	case isMoving(err):
+		s.lost = ""
+		p.trouble.cause = err
 	case !p.closed:
 		s.lost = key
 		p.trouble.failures++

@@ -34,6 +34,9 @@ const (
 	// topologyEvery is how often Sentinel is asked which server is the master, in case its
 	// message was missed.
 	topologyEvery = 5 * time.Second
+	// maxMoved is how often a command follows the masters of a cluster: two of them may each say that the other has a slot,
+	// for ever, where slots have moved faster than they have heard of it.
+	maxMoved = 8
 	// bufferBytes is per connection and direction; the driver's own choice is 512 KiB.
 	bufferBytes = 64 << 10
 )
@@ -205,6 +208,7 @@ func parseURL(s string) (rueidis.ClientOption, error) {
 	config.ConnWriteTimeout = silence
 	config.MaxFlushDelay = flushDelay
 	config.DisableCache = true
+	config.ClusterOption.MaxMovedRedirections = maxMoved
 	config.ReadBufferEachConn, config.WriteBufferEachConn = bufferBytes, bufferBytes
 	return config, nil
 }

@@ -114,9 +114,12 @@ func (p *Presence) logTrouble() {
 	cause := t.cause
 	p.mu.Unlock()
 	defer p.mu.Lock()
-	if well {
+	switch {
+	case well:
 		p.log.Info("Redis answers again; who is online is known of all nodes")
-	} else {
+	case !out && isMoving(cause):
+		p.log.Warn("a slot of the cluster is moving; of who is online in its companies nothing is certain but what this node knows", "err", cause)
+	default:
 		p.log.Warn("Redis does not answer; of who is online nothing is certain but what this node knows", "err", cause)
 	}
 }

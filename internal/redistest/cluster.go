@@ -3,6 +3,7 @@ package redistest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -71,6 +72,94 @@ func (c *Cluster) join() error {
 		}
 	}
 	return nil
+}
+
+// A Move takes a slot from one master of a cluster to another.
+type Move struct {
+	slot     int
+	from, to *Server
+	masters  []*Server
+}
+
+// Begin has the masters of a cluster know that a slot will move. Its keys are where they were.
+func (c *Cluster) Begin(slot, from, to int) (*Move, error) {
+	m := &Move{slot, c.Masters[from], c.Masters[to], c.Masters}
+	source, err := m.from.Command("CLUSTER MYID")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.to.Command(fmt.Sprintf("CLUSTER SETSLOT %d IMPORTING %s", slot, source)); err != nil {
+		return nil, err
+	}
+	target, err := m.to.Command("CLUSTER MYID")
+	if err != nil {
+		return nil, err
+	}
+	_, err = m.from.Command(fmt.Sprintf("CLUSTER SETSLOT %d MIGRATING %s", slot, target))
+	return m, err
+}
+
+// Keys moves at most so many of the slot's keys, and says how many it has moved.
+func (m *Move) Keys(most int) (int, error) {
+	answer, err := m.from.Command(fmt.Sprintf("CLUSTER GETKEYSINSLOT %d %d", m.slot, most))
+	if err != nil || answer == "" {
+		return 0, err
+	}
+	keys := strings.Split(answer, "\n")
+	for _, key := range keys {
+		if _, err := m.from.Command(fmt.Sprintf("MIGRATE 127.0.0.1 %d %s 0 5000", m.to.port, key)); err != nil {
+			return 0, err
+		}
+	}
+	return len(keys), nil
+}
+
+// End moves the other keys, and gives the slot to its new master. It returns when all masters say so, with the same
+// epochs: before, another move could undo it.
+func (m *Move) End() error {
+	for {
+		n, err := m.Keys(100)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	target, err := m.to.Command("CLUSTER MYID")
+	if err != nil {
+		return err
+	}
+	for _, s := range append([]*Server{m.to, m.from}, m.masters...) { // the new one first, as Redis wants it
+		if _, err := s.Command(fmt.Sprintf("CLUSTER SETSLOT %d NODE %s", m.slot, target)); err != nil {
+			return err
+		}
+	}
+	return agree(m.masters)
+}
+
+// agree waits until the servers of a cluster say the same of who has which slots.
+func agree(servers []*Server) error {
+	return eventually(func() error {
+		var all []string
+		for _, s := range servers {
+			said, err := s.Command("CLUSTER NODES")
+			if err != nil {
+				return err
+			}
+			var lines []string
+			for line := range strings.Lines(said) { // id address flags master ping pong epoch link slots…
+				words := strings.Fields(line)
+				lines = append(lines, fmt.Sprint(words[0], words[3], words[6], words[8:]))
+			}
+			slices.Sort(lines)
+			all = append(all, strings.Join(lines, "\n"))
+		}
+		if len(slices.Compact(all)) > 1 {
+			return errors.New("the masters do not agree on who has which slots")
+		}
+		return nil
+	})
 }
 
 // Stop ends the masters, and deletes their files.

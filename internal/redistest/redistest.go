@@ -138,7 +138,7 @@ func (s *Server) Pause() error { return s.process.Pause() }
 // Resume lets a paused server go on.
 func (s *Server) Resume() error { return s.process.Resume() }
 
-// Command sends one command, without quotes, and returns the answer, which is one value.
+// Command sends one command, whose words hold no spaces, and returns the answer: one value, or those of a list, a line for each.
 func (s *Server) Command(line string) (string, error) { return command(s.Addr(), line) }
 
 // Stop ends what was started, and deletes its files.
@@ -159,7 +159,7 @@ func eventually(ask func() error) error {
 	}
 }
 
-// command sends one command and returns the answer, which is one value.
+// command sends one command and returns the answer: one value, or the values of a list, a line for each.
 func command(addr, line string) (string, error) {
 	c, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -172,22 +172,38 @@ func command(addr, line string) (string, error) {
 	if _, err := io.WriteString(c, line+"\r\n"); err != nil {
 		return "", err
 	}
-	r := bufio.NewReader(c)
+	return readAnswer(bufio.NewReader(c))
+}
+
+func readAnswer(r *bufio.Reader) (string, error) {
 	answer, err := r.ReadString('\n')
-	answer = strings.TrimSpace(answer)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
-	case strings.HasPrefix(answer, "-"):
-		return "", errors.New(answer[1:])
-	case strings.HasPrefix(answer, "$"):
-		n, err := strconv.Atoi(answer[1:])
+	}
+	answer = strings.TrimSpace(answer)
+	switch kind, rest := answer[:min(1, len(answer))], answer[min(1, len(answer)):]; kind {
+	case "-":
+		return "", errors.New(rest)
+	case "$":
+		n, err := strconv.Atoi(rest)
+		if err != nil || n < 0 {
+			return "", err
+		}
+		body := make([]byte, n+len("\r\n"))
+		_, err = io.ReadFull(r, body)
+		return string(body[:n]), err
+	case "*":
+		n, err := strconv.Atoi(rest)
 		if err != nil {
 			return "", err
 		}
-		body := make([]byte, max(n, 0))
-		_, err = io.ReadFull(r, body)
-		return string(body), err
+		values := make([]string, max(n, 0))
+		for i := range values {
+			if values[i], err = readAnswer(r); err != nil {
+				return "", err
+			}
+		}
+		return strings.Join(values, "\n"), nil
 	}
 	return answer, nil
 }
