@@ -177,14 +177,21 @@ func (p *Presence) note(key string, err error) {
 	s := p.shardOf(key)
 	switch {
 	case err == nil || rueidis.IsRedisNil(err) || isNoScript(err):
-		s.lost = ""
+		p.noteAnswer(s)
 	case isMoving(err):
-		s.lost = ""
+		p.noteAnswer(s)
 		p.trouble.cause = err
 	case !p.closed:
 		s.lost = key
 		p.trouble.failures++
 		p.trouble.cause = err
+	}
+}
+
+// noteAnswer notes that a shard answers. The lock is held.
+func (p *Presence) noteAnswer(s *shard) {
+	if s.out() {
+		s.lost, p.there = "", time.Now()
 	}
 }
 

@@ -42,12 +42,12 @@ func (p *Presence) count(id belfry.CompanyID) (belfry.OnlineCount, error) {
 		if err != nil {
 			return belfry.OnlineCount{}, err
 		}
-		expired, err := answer[2].ToString()
+		expired, since, err := readExpired(answer[2:])
 		if err != nil {
 			return belfry.OnlineCount{}, err
 		}
 		p.mu.Lock()
-		certain := expired == "" || p.isAlive(expired) // its lease here is renewed a little later than its own
+		certain := expired == "" || !p.isOver(expired, since)
 		p.mu.Unlock()
 		if certain {
 			return belfry.OnlineCount{Users: n[0], Pages: n[1]}, nil

@@ -35,10 +35,11 @@ type member struct {
 	away  *list.Element // in Presence.away while there are no pages
 }
 
-// A user is one with pages on this node. The presence's lock guards it.
+// A user is one with pages on this node, or who had some not long ago. The presence's lock guards it.
 type user struct {
 	id    belfry.UserID
 	pages []belfry.OpenPage // never changed in place
+	left  time.Time         // when the last of them did
 	task  task
 }
 
@@ -95,9 +96,10 @@ func (p *Presence) forget(c *company) {
 	}
 }
 
-// forgetUser drops a user who has no pages, and of whom Redis knows that.
+// forgetUser drops a user who has had no pages for a turn of beats, and of whom Redis knows that. Before, a server may come back, or
+// a replica take over, that has still the pages; they are then deleted again. The lock is held.
 func (p *Presence) forgetUser(u *user) {
-	if len(u.pages) == 0 && (p.closed || u.task.idle()) {
+	if len(u.pages) == 0 && u.task.idle() && time.Since(u.left) > turns*p.lease/3 {
 		delete(p.users[p.turn(u.id)], u.id)
 	}
 }

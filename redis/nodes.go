@@ -54,7 +54,10 @@ func (p *Presence) beat(ctx context.Context) {
 			p.wantCompany(c, later)
 		}
 		for _, u := range p.users[turn] {
-			p.wantUser(u, later)
+			if len(u.pages) > 0 {
+				p.wantUser(u, later)
+			}
+			p.forgetUser(u)
 		}
 		p.mu.Unlock()
 	}
@@ -74,6 +77,7 @@ func (p *Presence) renewLease() error {
 	lost := isNew || p.missed || !asked.Before(p.nodes[p.node].until)
 	p.missed = false
 	if lost { // and the leases of others are perhaps too: they have a lease's time to come back
+		p.there = asked
 		for node, known := range p.nodes {
 			p.nodes[node] = peer{asked.Add(p.lease), known.address}
 		}

@@ -77,6 +77,7 @@ type Presence struct {
 	asked     time.Time       // when Address asked last for one that is not among them
 	inquiry   *inquiry        // that Address will make next, nil if nobody waits for one
 	missed    bool            // the lease was not renewed when it was time
+	there     time.Time       // since when Redis is, all of it: nodes have a lease's time to come back
 	shards    shards
 	stale     queue[*company] // to be announced
 	ended     queue[string]   // nodes, to be told
@@ -227,6 +228,7 @@ func (p *Presence) Leave(_ context.Context, who belfry.Identity, pageID string) 
 	m.pages--
 	c.pages--
 	c.dirty[who.User] = struct{}{}
+	u.left = time.Now()
 	if m.pages == 0 {
 		p.startGrace(who, c, m)
 	}

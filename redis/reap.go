@@ -1,10 +1,33 @@
 package redis
 
 import (
+	"errors"
 	"strconv"
+	"time"
 
 	"belfry"
+
+	"github.com/redis/rueidis"
 )
+
+// isOver says whether a node whose lease in a company has ended so long ago is to be taken out of it. One that is alive renews
+// that lease a little later than its own. Where it does not for another lease's time, although Redis was there, it has nobody
+// there and Redis has forgotten that, as a replica has that took over before it had heard of it. The lock is held.
+func (p *Presence) isOver(node string, since time.Duration) bool {
+	return !p.isAlive(node) || min(since, time.Since(p.there)) > p.lease
+}
+
+// readExpired reads what a script says of a lease that has ended.
+func readExpired(answer []rueidis.RedisMessage) (node string, since time.Duration, err error) {
+	if len(answer) < 2 {
+		return "", 0, errors.New("redis: half a lease is answered")
+	}
+	if node, err = answer[0].ToString(); err != nil {
+		return "", 0, err
+	}
+	ms, err := answer[1].AsInt64()
+	return node, time.Duration(ms) * time.Millisecond, err
+}
 
 // reapNode takes a node that is gone out of all companies. The nodes that have users there do so too; this is for
 // those where no other has any. Where it fails, or a company's lease still holds, the next beat comes back to it.

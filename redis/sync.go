@@ -2,6 +2,7 @@ package redis
 
 import (
 	"strconv"
+	"time"
 
 	"belfry"
 
@@ -33,7 +34,8 @@ type companyRun struct {
 type state struct {
 	users, pages     int
 	changed, differs bool
-	expired          string // a node
+	expired          string        // a node
+	since            time.Duration // its lease has ended
 }
 
 // syncCompanies is a goroutine that keeps the companies of a shard in Redis as they are here.
@@ -136,14 +138,14 @@ func (p *Presence) settle(r *companyRun) {
 
 // isWrong says whether Redis has others than it should. The lock is held.
 func (p *Presence) isWrong(r *companyRun) bool {
-	return r.err == nil && (r.state.differs || r.state.expired != "" && !p.isAlive(r.state.expired))
+	return r.err == nil && (r.state.differs || r.state.expired != "" && p.isOver(r.state.expired, r.state.since))
 }
 
 // mend repairs what was found to be wrong, and more often only where others go on meanwhile. The lock is held, and
 // given back meanwhile.
 func (p *Presence) mend(r *companyRun) {
 	for tries := 0; tries < 2 && p.isWrong(r); tries++ {
-		reap := r.state.expired != "" && !p.isAlive(r.state.expired)
+		reap := r.state.expired != "" && p.isOver(r.state.expired, r.state.since)
 		p.mu.Unlock()
 		if r.state.differs {
 			r.err = p.compare(r.c)
@@ -198,7 +200,7 @@ func (r *companyRun) read(result rueidis.RedisResult) {
 		if n, err = integers(answer, 4); err == nil {
 			r.state.users, r.state.pages = n[0], n[1]
 			r.state.changed, r.state.differs = r.state.changed || n[2] == 1, n[3] == 1
-			r.state.expired, err = answer[4].ToString()
+			r.state.expired, r.state.since, err = readExpired(answer[4:])
 		}
 	}
 	if err != nil {
@@ -263,6 +265,11 @@ func (p *Presence) registerAll() {
 		for _, c := range some {
 			p.register(c)
 			p.wantCompany(c, later)
+		}
+	}
+	for _, some := range p.users { // also those who have left
+		for _, u := range some {
+			p.wantUser(u, later)
 		}
 	}
 }

@@ -5,7 +5,7 @@
 -- ARGV  node, lease in ms, the node's pages, the number of its users or -1 where more follow,
 --       then pairs: user, the user's pages on the node or -1 for none and gone
 -- Returns {users, pages of all nodes, 1 if users has changed, 1 if the node's users are not as many
--- as it says, a node whose lease has ended or ''}
+-- as it says, a node whose lease has ended or '', ms since then}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local before = redis.call('HLEN', KEYS[1])
@@ -41,5 +41,5 @@ for _, n in ipairs(redis.call('HVALS', KEYS[3])) do
   pages = pages + n
 end
 local users = redis.call('HLEN', KEYS[1])
-local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)
-return {users, pages, users ~= before and 1 or 0, differs and 1 or 0, expired[1] or ''}
+local expired = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
+return {users, pages, users ~= before and 1 or 0, differs and 1 or 0, expired[1] or '', now - (expired[2] or now)}

@@ -60,7 +60,6 @@ func (p *Presence) endUser(u *user, f *flight, err error) {
 	if u.task.end(f, err) {
 		p.shardOf(p.userKey(u.id)).users.push(u, urgent)
 	}
-	p.forgetUser(u)
 }
 
 // writeUsers makes the pages of users in Redis what they are here. What it has written, others believe: they take no

@@ -12,15 +12,21 @@ const slots = 16384
 
 // A Cluster is there until Stop.
 type Cluster struct {
-	URL     string // names all of its masters
-	Masters []*Server
+	URL      string // names all of its servers
+	Masters  []*Server
+	Replicas []*Server
+}
+
+func launchNode() (*Server, error) {
+	return Launch("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no",
+		"--repl-diskless-sync-delay", "0")
 }
 
 // LaunchCluster starts a cluster of three masters without replicas.
 func LaunchCluster() (*Cluster, error) {
 	c := &Cluster{}
 	for range 3 {
-		s, err := Launch("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no")
+		s, err := launchNode()
 		if err != nil {
 			return nil, errors.Join(err, c.Stop())
 		}
@@ -72,6 +78,71 @@ func (c *Cluster) join() error {
 		}
 	}
 	return nil
+}
+
+// AddReplica gives a master a replica, which takes over where it is killed.
+func (c *Cluster) AddReplica(master int) (*Server, error) {
+	s, err := launchNode()
+	if err != nil {
+		return nil, err
+	}
+	c.Replicas = append(c.Replicas, s)
+	id, err := c.Masters[master].Command("CLUSTER MYID")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Command(fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", c.Masters[master].port)); err != nil {
+		return nil, err
+	}
+	err = eventually(func() error { // it has heard of the master
+		_, err := s.Command("CLUSTER REPLICATE " + id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	own, err := s.Command("CLUSTER MYID")
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range c.Masters {
+		err := eventually(func() error {
+			if said, err := other.Command("CLUSTER NODES"); err != nil || !isReplica(said, own, id) {
+				return errors.Join(errors.New("a master does not know the replica"), err)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	c.URL += "," + s.Addr()
+	return s, s.Follows()
+}
+
+// isReplica reads what CLUSTER NODES says.
+func isReplica(said, replica, master string) bool {
+	for line := range strings.Lines(said) { // id address flags master …
+		if words := strings.Fields(line); words[0] == replica {
+			return words[3] == master
+		}
+	}
+	return false
+}
+
+// CutOff keeps a replica from what its master gets from now on.
+func (s *Server) CutOff(master *Server) error {
+	if _, err := s.Command("CONFIG SET masterauth no"); err != nil { // of which the master knows nothing
+		return err
+	}
+	_, err := master.Command("CLIENT KILL TYPE replica")
+	return err
+}
+
+// TakeOver has a replica be a master at once, whatever the rest of the cluster thinks.
+func (s *Server) TakeOver() error {
+	_, err := s.Command("CLUSTER FAILOVER TAKEOVER")
+	return err
 }
 
 // A Move takes a slot from one master of a cluster to another.
@@ -162,10 +233,10 @@ func agree(servers []*Server) error {
 	})
 }
 
-// Stop ends the masters, and deletes their files.
+// Stop ends the servers, and deletes their files.
 func (c *Cluster) Stop() error {
 	var all error
-	for _, s := range c.Masters {
+	for _, s := range append(c.Masters, c.Replicas...) {
 		all = errors.Join(all, s.Stop())
 	}
 	return all

@@ -1,0 +1,98 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"belfry"
+	"belfry/internal/redistest"
+	"belfry/redis"
+)
+
+// TestWhoHasLeftDoesNotComeBackWithRedis has Redis come back as it was before users have left, as does a replica that
+// has not heard of that when it takes over.
+func TestWhoHasLeftDoesNotComeBackWithRedis(t *testing.T) {
+	t.Parallel()
+	own, err := redistest.Launch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
+	a.join("ann", "acme", "1")
+	a.join("cleo", "acme", "2")
+	a.join("dan", "other", "3") // the only one of this node
+	b.join("bob", "acme", "4")
+	b.join("bob", "other", "5")
+	wantOnline(t, "other", 2, 2, a, b)
+	if _, err := own.Command("SAVE"); err != nil {
+		t.Fatal(err)
+	}
+	a.leave("cleo", "acme", "2")
+	a.leave("dan", "other", "3")
+	wantOnline(t, "acme", 2, 2, a, b)
+	wantOnline(t, "other", 1, 1, a, b)
+	wantPages(t, "dan", 0, b)
+	if err := own.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := own.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string { return answers([]*node{a, b}, true) })
+	wantPages(t, "dan", 0, b)
+	wantPages(t, "cleo", 0, b)
+	wantOnline(t, "acme", 2, 2, a, b)
+	wantOnline(t, "other", 1, 1, a, b)
+	wantSaid(t, "other", 1, b)
+}
+
+// TestWhatAReplicaHasNotGotItIsTold has a replica take over a part of a cluster that has not heard of the last logins and
+// logouts.
+func TestWhatAReplicaHasNotGotItIsTold(t *testing.T) {
+	t.Parallel()
+	own, err := redistest.LaunchCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	down := 1
+	replica, err := own.AddReplica(down)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steady := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second } // no beat comes
+	a, b := open(t, own.URL, "x", steady), open(t, own.URL, "x", steady)
+	wantNodes(t, a, b)
+	company, user := namesOn(a, down)
+	a.join(user, company, "1")
+	a.join("ann", company, "2")
+	wantOnline(t, belfry.CompanyID(company), 2, 2, b)
+	if err := replica.CutOff(own.Masters[down]); err != nil {
+		t.Fatal(err)
+	}
+	a.join(user, company, "3")
+	a.join("dan", company, "4")
+	a.leave("ann", company, "2")
+	wantOnline(t, belfry.CompanyID(company), 2, 3, a, b)
+	wantPages(t, belfry.UserID(user), 2, b)
+	if err := own.Masters[down].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := replica.TakeOver(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string { // somebody asks
+		if _, err := b.PagesOf(context.Background(), belfry.UserID(user)); err != nil {
+			return fmt.Sprint("where the replica is, it is not asked: ", err)
+		}
+		return ""
+	})
+	wantPages(t, belfry.UserID(user), 2, a, b)
+	wantOnline(t, belfry.CompanyID(company), 2, 3, a, b)
+	b.join("bob", company, "5")
+	wantOnline(t, belfry.CompanyID(company), 3, 4, a, b)
+	wantSaid(t, belfry.CompanyID(company), 3, a, b)
+}
