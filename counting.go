@@ -3,6 +3,7 @@ package belfry
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // A counting finds the counts that go with what has been stored: those of the
@@ -28,26 +29,45 @@ type addressee struct {
 // prepare counts for whoever has pages now.
 func (c *counting) prepare(user UserID, company CompanyID) {
 	if user != "" {
-		c.of(user, company)
+		c.all(user, company, c.service.countsOf)
 	}
 }
 
 // of returns the identities of a user that are shown what names the company, or none, with counts that know of
-// it. Who has come since prepare is counted now.
+// it. Who has come since prepare is counted now. The line is locked.
 func (c *counting) of(user UserID, company CompanyID) []addressee {
+	return c.all(user, company, c.service.countsInLine)
+}
+
+func (c *counting) all(user UserID, company CompanyID, count func(context.Context, Identity) *Counts) []addressee {
 	all := c.service.addressees(user, company)
 	for i := range all {
-		all[i].counts = c.count(all[i].who)
+		counts, ok := c.known[all[i].who]
+		if !ok {
+			counts = count(c.ctx, all[i].who)
+			c.known[all[i].who] = counts
+		}
+		all[i].counts = counts
 	}
 	return all
 }
 
-func (c *counting) count(who Identity) *Counts {
-	if counts, ok := c.known[who]; ok {
-		return counts
+// inLineTimeout bounds a question to the store with the line locked.
+const inLineTimeout = 100 * time.Millisecond
+
+// countsInLine is countsOf with the line locked. All that is told waits for the answer, and the store may wait itself: for
+// places of what it is storing. So it has little time, and where that was not enough nobody is counted like this for a while.
+func (s *Service) countsInLine(ctx context.Context, who Identity) *Counts {
+	if time.Since(s.slowInLine) < oweRetry {
+		s.teller.owe(who)
+		return nil
 	}
-	counts := c.service.countsOf(c.ctx, who)
-	c.known[who] = counts
+	ctx, cancel := context.WithTimeout(ctx, inLineTimeout)
+	defer cancel()
+	counts := s.countsOf(ctx, who)
+	if ctx.Err() != nil {
+		s.slowInLine = time.Now()
+	}
 	return counts
 }
 

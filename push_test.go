@@ -422,3 +422,54 @@ func TestAMessageThatIsStoredEarlyWaitsForThoseBeforeIt(t *testing.T) {
 		t.Errorf("the cursor %v skips %v, which was in flight", belfry.ID(w.Cursor), first)
 	}
 }
+
+// TestTheLineDoesNotWaitForAStoreThatWaitsForTheLine has somebody come after a message to him was counted and before it is told,
+// when the store answers as late as it may: it waits for who needs a place in the line.
+func TestTheLineDoesNotWaitForAStoreThatWaitsForTheLine(t *testing.T) {
+	b := newBench(t)
+	anns, _ := b.login(ann)
+	started, prepared := make(chan chan error, 2), make(chan struct{}, 10)
+	var slow atomic.Bool
+	b.store.set(func(s *shakyStore) {
+		s.add = func(context.Context) error {
+			end := make(chan error)
+			started <- end
+			return <-end
+		}
+		s.count = func(ctx context.Context, who belfry.Identity) {
+			switch {
+			case who == ann:
+				prepared <- struct{}{}
+			case slow.Load():
+				<-ctx.Done()
+			}
+		}
+	})
+	pushed := make(chan error, 2)
+	push := func(to ...belfry.UserID) chan error {
+		go func() {
+			_, err := b.PushMessage(context.Background(), belfry.Push{Message: belfry.Message{Title: "m"}, Receivers: to}, nil)
+			pushed <- err
+		}()
+		return <-started
+	}
+	first, second := push("100"), push(bob.User, ann.User)
+	second <- nil
+	<-prepared // bob had no page
+	bobs, _ := b.login(bob)
+	slow.Store(true)
+	first <- errors.New("refused")
+	waitFor(t, func() bool {
+		return anns.titles(belfry.EventMessage) == "m " && bobs.titles(belfry.EventMessage) == "m "
+	})
+	if c := bobs.messages()[0].Counts; c != nil {
+		t.Errorf("counts %+v have come from a store that does not answer", c)
+	}
+	<-pushed
+	<-pushed
+	slow.Store(false)
+	waitFor(t, func() bool {
+		counts := bobs.got(belfry.EventCounts)
+		return len(counts) > 0 && counts[len(counts)-1].(belfry.Counts).Unread == 1
+	})
+}

@@ -68,7 +68,8 @@ type Service struct {
 	log          *slog.Logger
 
 	line        *line
-	shared      bool // other nodes store into the same log
+	slowInLine  time.Time // when the store last took too long for who holds the line, which guards it
+	shared      bool      // other nodes store into the same log
 	follower    follower
 	requests    gate          // by key
 	logins      gate          // by user: what waits is replayed to one page

@@ -23,8 +23,9 @@ type shakyStore struct {
 	read func()
 	// since, where set, is asked before the log is read, and told what was.
 	since func() (told func(entries []belfry.LogEntry), err error)
-	// counts, where set, is the answer of Counts.
+	// counts, where set, is the answer of Counts; count, where set, is waited for before.
 	counts error
+	count  func(ctx context.Context, who belfry.Identity)
 	// fail, where set, is the answer of everything.
 	fail error
 }
@@ -133,7 +134,11 @@ func (s *shakyStore) Counts(ctx context.Context, who belfry.Identity) (belfry.Co
 	if fail == nil {
 		fail = s.counts
 	}
+	count := s.count
 	s.mu.Unlock()
+	if count != nil {
+		count(ctx, who)
+	}
 	if fail != nil {
 		return belfry.Counts{}, fail
 	}
