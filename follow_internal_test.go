@@ -36,3 +36,58 @@ func TestALossDoesNotEndBeforeAllIsTold(t *testing.T) {
 		t.Errorf("when it is not, all is told: %v, %v, up to %s", all, err, s.place())
 	}
 }
+
+// An expiringStore finds a message that expires, after places that this node has not been told of.
+type expiringStore struct {
+	lastStore
+	expiring chan struct{} // closed while it does
+}
+
+func (s expiringStore) NextDue(context.Context) (time.Time, error) {
+	select {
+	case <-s.expiring:
+		return time.Time{}, nil
+	default:
+		return time.Now(), nil
+	}
+}
+
+func (s expiringStore) Due(context.Context, time.Time, int) ([]Scheduled, error) { return nil, nil }
+
+// Expire is being carried out when the service is closed.
+func (s expiringStore) Expire(ctx context.Context, _ time.Time, place Placer, _ int) ([]Message, error) {
+	place(placeAt(9))
+	close(s.expiring)
+	<-ctx.Done()
+	return []Message{{ID: placeAt(2), Receiver: "1"}}, nil
+}
+
+// A sharingBroker says that there are other nodes, of which nothing comes.
+type sharingBroker struct{ Broker }
+
+func (sharingBroker) Serve(Receiver) bool       { return true }
+func (sharingBroker) Emit(Envelope) (pages int) { return 0 }
+
+// TestACloseDoesNotWaitForWhatOtherNodesHaveStored has the agenda store something after what this node has not told yet, and will
+// not any more.
+func TestACloseDoesNotWaitForWhatOtherNodesHaveStored(t *testing.T) {
+	store := expiringStore{lastStore{last: placeAt(1)}, make(chan struct{})}
+	s, err := NewService(t.Context(), ServiceOptions{Store: store, Broker: sharingBroker{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-store.expiring
+	closed := make(chan struct{})
+	go func() {
+		s.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the service does not close")
+	}
+	if len(s.line.flights) > 0 {
+		t.Errorf("%d flights are left", len(s.line.flights))
+	}
+}

@@ -40,6 +40,7 @@ type line struct {
 	now   func() time.Time
 	log   *slog.Logger
 	share func(Unit) Reach // tells other nodes of a flight of this one; nil where there are none
+	ended <-chan struct{}  // closed when nobody looks any more for what other nodes have stored; nil where there are none
 
 	mu         sync.Mutex
 	flights    []*flight     // of this node, by their places
@@ -99,7 +100,8 @@ func (f *flight) place(after ID) ID {
 
 // land publishes a flight as soon as those before it are gone, waits for that, and
 // returns the sum of what publish returned. Publish is called once for every place, in their
-// order, with the line locked, and perhaps in the goroutine of another flight. News are for other nodes.
+// order, with the line locked, and perhaps in the goroutine of another flight. News are for other nodes. Where what is before it
+// will not come any more, since the line has ended, nothing is published.
 func (f *flight) land(publish func(i int) int, news []News) (pages int) {
 	if len(f.places) == 0 {
 		return 0
@@ -110,8 +112,26 @@ func (f *flight) land(publish func(i int) int, news []News) (pages int) {
 	f.news = news
 	l.advance()
 	l.mu.Unlock()
-	<-f.gone
+	select {
+	case <-f.gone:
+	case <-l.ended:
+		if !f.giveUp() {
+			<-f.gone // its turn has come
+		}
+	}
 	return pages
+}
+
+// giveUp takes a flight out whose turn has not come, and reports whether it has not.
+func (f *flight) giveUp() bool {
+	l := f.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.flights, f)
+	if i >= 0 {
+		l.flights = slices.Delete(l.flights, i, i+1)
+	}
+	return i >= 0
 }
 
 // drop takes a flight out that has not landed; those behind it move up.

@@ -119,7 +119,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
 	if s.shared = s.broker.Serve(s); s.shared {
-		s.line.share = s.broker.Share
+		s.line.share, s.line.ended = s.broker.Share, s.background.Done()
 		if last.IsZero() {
 			s.line.told = ID{len(ID{}) - 1: 1} // a cursor that is none would be that of a page which comes for the first time
 		}
