@@ -34,6 +34,7 @@ type follower struct {
 	mu    sync.Mutex
 	lost  bool // what other nodes say has gaps that they do not know of
 	found bool // that is over as soon as what is stored by now has been read
+	said  int  // how often the broker has said something
 }
 
 // isLost reports whether what other nodes say is to be left out.
@@ -47,22 +48,23 @@ func (f *follower) isLost() bool {
 func (f *follower) set(lost, found bool) {
 	f.mu.Lock()
 	f.lost, f.found = lost, found
+	f.said++
 	f.mu.Unlock()
 	f.look()
 }
 
-// isFound reports whether all that will be stored from now on is told by other nodes.
-func (f *follower) isFound() bool {
+// isFound reports whether all that will be stored from now on is told by other nodes, and of which loss that is true.
+func (f *follower) isFound() (loss int, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.lost && f.found
+	return f.said, f.lost && f.found
 }
 
-// end ends the loss, unless there is a new one.
-func (f *follower) end() {
+// end ends a loss, unless there is a new one, which may be over, too: what was stored meanwhile has not been read.
+func (f *follower) end(loss int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.found {
+	if f.found && f.said == loss {
 		f.lost, f.found = false, false
 		f.look() // what came meanwhile was left out
 	}
@@ -93,13 +95,13 @@ func (s *Service) follow() {
 			return
 		}
 		pause := followLook
-		found := s.follower.isFound()
+		loss, found := s.follower.isFound()
 		all, err := s.catchUp(s.background)
 		if err != nil && !failing && s.background.Err() == nil {
 			s.log.Warn("this node does not know what others have stored, and tries again until it does", "err", err)
 		}
 		if failing = err != nil; all && found {
-			s.follower.end()
+			s.follower.end(loss)
 		}
 		if err != nil || s.follower.isLost() {
 			pause = followLost

@@ -37,6 +37,50 @@ func TestALossDoesNotEndBeforeAllIsTold(t *testing.T) {
 	}
 }
 
+// A hookedStore calls a function when it is asked for the last place.
+type hookedStore struct {
+	lastStore
+	asked func()
+}
+
+func (s hookedStore) Last(ctx context.Context) (ID, error) {
+	s.asked()
+	return s.lastStore.Last(ctx)
+}
+
+// TestALossThatComesAndGoesWhileAnotherEndsIsOneOfItsOwn has a node hear nothing for a moment while it reads what it has missed
+// before: what was stored in this moment may be behind what it reads.
+func TestALossThatComesAndGoesWhileAnotherEndsIsOneOfItsOwn(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	s := &Service{
+		follower: newFollower(), shared: true, background: ctx,
+		line: newLine(NewIDSource(), placeAt(9), time.Now, slog.New(slog.DiscardHandler)),
+	}
+	lost := make(chan bool, 2) // at each look
+	looks := 0
+	s.store = hookedStore{lastStore{last: placeAt(9)}, func() {
+		switch looks++; looks {
+		case 1:
+			s.Lost()
+			s.Found()
+		case 2:
+			lost <- s.follower.isLost()
+		case 3:
+			lost <- s.follower.isLost()
+			stop()
+		}
+	}}
+	s.Lost()
+	s.Found()
+	s.follow()
+	if !<-lost {
+		t.Error("a loss has ended with the one before it")
+	}
+	if <-lost {
+		t.Error("it does not end")
+	}
+}
+
 // An expiringStore finds a message that expires, after places that this node has not been told of.
 type expiringStore struct {
 	lastStore
