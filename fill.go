@@ -14,6 +14,10 @@ type missedEvent struct {
 	id    ID // of the message that it tells of, or zero
 }
 
+// fillTries is how often what somebody has missed is read in vain, though the store answers others, before his pages are told to load
+// their lists anew: everybody else waits for it.
+const fillTries = 10
+
 // fill tells the pages of this node what is stored between two places, from the store. Who logs in meanwhile waits for it:
 // a login is for what is stored after it has begun ([Service.settle]).
 func (s *Service) fill(ctx context.Context, from, to ID) error {
@@ -25,8 +29,12 @@ func (s *Service) fill(ctx context.Context, from, to ID) error {
 	identities := slices.DeleteFunc(s.presence.Here(""), func(who Identity) bool { return !concerned(who) })
 	missed, err := s.missedByAll(ctx, identities, from, to)
 	if err != nil {
-		return err
+		if s.follower.tries++; s.follower.tries < fillTries || ctx.Err() != nil {
+			return err
+		}
+		s.log.Error("what some have missed cannot be read; their pages load their lists anew", "err", err)
 	}
+	s.follower.tries = 0
 	s.line.fill(to, func(told ID) {
 		for i, who := range identities {
 			s.tellMissedHere(ctx, who, missed[i], told, to)
@@ -54,7 +62,8 @@ func concernedBy(owners []Identity, known bool) func(Identity) bool {
 	}
 }
 
-// missedByAll reads what each of some identities has missed.
+// missedByAll reads what each of some identities has missed. With an error, those of whom it is not known have to load their
+// lists anew.
 func (s *Service) missedByAll(ctx context.Context, identities []Identity, from, to ID) ([][]missedEvent, error) {
 	missed, errs := make([][]missedEvent, len(identities)), make([]error, len(identities))
 	slots := make(chan struct{}, fillReaders)
@@ -63,7 +72,9 @@ func (s *Service) missedByAll(ctx context.Context, identities []Identity, from, 
 		slots <- struct{}{}
 		reading.Go(func() {
 			defer func() { <-slots }()
-			missed[i], errs[i] = s.missedBy(ctx, who, from, to)
+			if missed[i], errs[i] = s.missedBy(ctx, who, from, to); errs[i] != nil {
+				missed[i] = missedTooMuch(who, to)
+			}
 		})
 	}
 	reading.Wait()
@@ -76,9 +87,8 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 	if err != nil {
 		return nil, err
 	}
-	room := []string{MemberRoom(who)}
 	if !complete {
-		return []missedEvent{{place: to, env: Envelope{Rooms: room, Event: EventReset, Args: []any{struct{}{}}, Cursor: Cursor(to)}}}, nil
+		return missedTooMuch(who, to), nil
 	}
 	if len(entries) == 0 {
 		return nil, nil
@@ -91,6 +101,7 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 	if err != nil {
 		return nil, err
 	}
+	room := []string{MemberRoom(who)}
 	var events []missedEvent
 	for i, e := range entries {
 		if e.Message != nil && s.mutes(preferences, e.Message) {
@@ -109,6 +120,13 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 		events = append(events, event)
 	}
 	return append(events, missedEvent{place: to, env: Envelope{Rooms: room, Event: EventCounts, Args: []any{counts}}}), nil
+}
+
+// missedTooMuch has an identity's pages load their lists anew.
+func missedTooMuch(who Identity, to ID) []missedEvent {
+	return []missedEvent{{place: to, env: Envelope{
+		Rooms: []string{MemberRoom(who)}, Event: EventReset, Args: []any{struct{}{}}, Cursor: Cursor(to),
+	}}}
 }
 
 // tellMissedHere tells an identity's pages what they have missed after a place, up to and including another. The line is locked.

@@ -30,6 +30,7 @@ type follower struct {
 	wake      chan struct{}
 	last      lastReader
 	receiving chan struct{} // slots
+	tries     int           // to fill a gap, in vain; the goroutine's
 
 	mu    sync.Mutex
 	lost  bool // what other nodes say has gaps that they do not know of
@@ -123,6 +124,7 @@ func (s *Service) catchUp(ctx context.Context) (all bool, err error) {
 			err = s.line.reach(waiting, last)
 			cancel()
 			if err == nil {
+				s.follower.tries = 0
 				return true, nil
 			}
 		}

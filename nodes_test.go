@@ -303,6 +303,24 @@ func TestANodeThatMayHaveMissedSomethingBelievesNoUnit(t *testing.T) {
 	waitFor(t, func() bool { return p.titles(belfry.EventMessage) == "m " }) // from the store
 }
 
+// TestALogThatCannotBeReadHoldsUpNobodyElse has a node read from the store what two users have missed, of which one cannot be told.
+func TestALogThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
+	in := newInstallation(t, 2, always, never)
+	anns, _ := in.nodes[1].login(ann)
+	bobs, _ := in.nodes[1].login(bob)
+	in.store.set(func(s *shakyStore) { s.unreadable = ann.User })
+	in.nodes[0].push("m", "", ann.User, bob.User)
+	waitFor(t, func() bool { return bobs.titles(belfry.EventMessage) == "m " && len(anns.got(belfry.EventReset)) == 1 })
+	if c, want := anns.cursor(), bobs.cursor(); c != want {
+		t.Errorf("who has to load his lists anew has been told up to %v, want %v", c, want)
+	}
+	in.store.set(func(s *shakyStore) { s.unreadable = "" })
+	in.nodes[0].push("n", "", ann.User, bob.User)
+	waitFor(t, func() bool {
+		return bobs.titles(belfry.EventMessage) == "m n " && anns.titles(belfry.EventMessage) == "n "
+	})
+}
+
 // TestWhatComesWhileAGapIsFilledIsToldOnce has a unit come after all, while it is read from the store.
 func TestWhatComesWhileAGapIsFilledIsToldOnce(t *testing.T) {
 	in := newInstallation(t, 2, always, never)

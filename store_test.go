@@ -2,6 +2,7 @@ package belfry_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,6 +24,8 @@ type shakyStore struct {
 	read func()
 	// since, where set, is asked before the log is read, and told what was.
 	since func() (told func(entries []belfry.LogEntry), err error)
+	// unreadable is who has a log that cannot be read.
+	unreadable belfry.UserID
 	// counts, where set, is the answer of Counts; count, where set, is waited for before.
 	counts error
 	count  func(ctx context.Context, who belfry.Identity)
@@ -114,8 +117,11 @@ func (s *shakyStore) Undelivered(ctx context.Context, who belfry.Identity, limit
 
 func (s *shakyStore) Since(ctx context.Context, who belfry.Identity, after, until belfry.ID, limit int) ([]belfry.LogEntry, bool, error) {
 	s.mu.Lock()
-	since := s.since
+	since, unreadable := s.since, s.unreadable == who.User
 	s.mu.Unlock()
+	if unreadable {
+		return nil, false, errors.New("there is no such type")
+	}
 	if since == nil {
 		return s.Store.Since(ctx, who, after, until, limit)
 	}
