@@ -110,7 +110,7 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	// Whoever made the token void meanwhile may not have seen the page; who does it from now on
 	// will.
 	var w Welcome
-	if err = s.checkRevoked(ctx, who, o); err == nil {
+	if err = s.checkRevoked(ctx, who, a.options); err == nil {
 		w, err = s.welcome(ctx, a)
 	}
 	if err != nil {
@@ -140,10 +140,14 @@ func (s *Service) attend(ctx context.Context, a *arrival, rooms []string) (Onlin
 		s.broker.Unwatch(page, nil)
 		return OnlineCount{}, err
 	}
-	if len(a.preferences) > 0 {
-		s.choosers.set(a.who.User, a.preferences)
+	if s.shared {
+		err = s.lookAgain(ctx, a)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err == nil {
+		s.choosers.set(a.who.User, a.preferences)
+		err = s.settle(ctx)
+	}
+	if err != nil {
 		s.forgetPage(a.who, page)
 		return OnlineCount{}, err
 	}

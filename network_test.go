@@ -27,6 +27,7 @@ type netBroker struct {
 
 	mu      sync.Mutex
 	cut     bool
+	watch   func()                    // where set, it is called before a page's rooms are watched
 	watched map[string]map[string]int // by room, the pages
 }
 
@@ -56,6 +57,12 @@ func (b *netBroker) Emit(env belfry.Envelope) int { return b.hub.Emit(env) }
 func (b *netBroker) Pace() {}
 
 func (b *netBroker) Watch(_ context.Context, page string, rooms []string) error {
+	b.mu.Lock()
+	watch := b.watch
+	b.mu.Unlock()
+	if watch != nil {
+		watch()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, room := range rooms {
@@ -119,6 +126,9 @@ func (b *netBroker) Publish(_ context.Context, env belfry.Envelope) (belfry.Reac
 	}
 	answers := newAnswers(1)
 	b.others(func(other *netBroker) {
+		if len(env.Rooms) > 0 && !slices.ContainsFunc(env.Rooms, other.watches) {
+			return
+		}
 		answers.wanted++
 		other.in <- func() { answers.add([]int{other.receiver.Deliver(env)}, []int{0}) }
 	})

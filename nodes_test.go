@@ -369,3 +369,51 @@ func TestAPageThatWasThereBeforeAnythingElseIsToldAllThatItMissed(t *testing.T) 
 		t.Errorf("it is welcomed with %+v", w)
 	}
 }
+
+// watching has a function called while a page logs in at a node, before the node listens for its user.
+func (b *netBroker) watching(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.watch = f
+}
+
+func TestATokenThatAnotherNodeMakesVoidWhileItsPageComesIsRefused(t *testing.T) {
+	in := newInstallation(t, 2, never, never)
+	issued := time.Now().Add(-time.Minute)
+	checked, err := in.nodes[1].CheckToken(t.Context(), ann, issued)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.links[1].watching(func() {
+		if _, err := in.nodes[0].Revoke(t.Context(), ann.User); err != nil {
+			t.Error(err)
+		}
+	})
+	p := in.nodes[1].hub.newPage()
+	if _, err := in.nodes[1].Login(t.Context(), ann, p, belfry.LoginOptions{Issued: issued, Checked: checked}); belfry.ErrorCode(err) != belfry.ErrUnauthorized {
+		t.Errorf("the page is let in: %v", err)
+	}
+	if pages, err := in.nodes[1].PagesOf(t.Context(), ann.User); len(pages) > 0 || err != nil {
+		t.Errorf("it is counted: %v, %v", pages, err)
+	}
+}
+
+func TestWhatIsSetAtAnotherNodeWhileAPageComesIsKnown(t *testing.T) {
+	in := newInstallation(t, 2, never, never)
+	in.links[1].watching(func() {
+		in.links[1].setCut(true) // it does not hear of it
+		off := []belfry.Preference{{Type: 2, Off: true}}
+		if err := in.nodes[0].SetPreferences(t.Context(), ann.User, off); err != nil {
+			t.Error(err)
+		}
+		in.links[1].setCut(false)
+	})
+	p, _ := in.nodes[1].login(ann)
+	in.links[1].watching(nil)
+	for _, kind := range []belfry.MessageType{2, belfry.SystemNotice} {
+		in.nodes[1].send(belfry.Push{Message: belfry.Message{Title: fmt.Sprint(kind), Company: ann.Company, Type: kind}, Notice: true})
+	}
+	if got, want := p.titles(belfry.EventMessage), fmt.Sprint(belfry.SystemNotice, " "); got != want {
+		t.Errorf("the page was told %q, want %q", got, want)
+	}
+}

@@ -72,29 +72,48 @@ func (s *Service) CheckToken(ctx context.Context, who Identity, issued time.Time
 }
 
 func (s *Service) checkToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {
-	check, revoked, err := s.look(ctx, who)
-	switch {
-	case err != nil:
-		return TokenCheck{}, err
-	case revoked.IsZero() || issued.After(revoked):
-		return check, nil
-	case issued.IsZero():
-		return TokenCheck{}, Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
+	check, profile, err := s.look(ctx, who)
+	if err == nil {
+		err = profile.allows(issued)
 	}
-	return TokenCheck{}, Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
+	if err != nil {
+		return TokenCheck{}, err
+	}
+	return check, nil
+}
+
+// allows fails with [ErrUnauthorized] if a token that was issued then is void.
+func (p *Profile) allows(issued time.Time) error {
+	switch revoked := p.Revoked; {
+	case revoked.IsZero() || issued.After(revoked):
+		return nil
+	case issued.IsZero():
+		return Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
+	}
+	return Errorf(ErrUnauthorized, "the token was made void; ask the application for a new one")
 }
 
 // look reads what a login has to know, and keeps what the rest of it asks for.
-func (s *Service) look(ctx context.Context, who Identity) (check TokenCheck, revoked time.Time, err error) {
+func (s *Service) look(ctx context.Context, who Identity) (check TokenCheck, profile Profile, err error) {
 	check.revocations = s.revocations.Load() + 1 // before the question
 	_, _, changes := s.preferences.get(nil, time.Time{})
-	profile, err := s.store.Profile(ctx, who)
-	if err != nil {
-		return TokenCheck{}, time.Time{}, err
+	if profile, err = s.store.Profile(ctx, who); err != nil {
+		return TokenCheck{}, Profile{}, err
 	}
 	check.member = profile.Member
 	s.preferences.learn([]UserID{who.User}, map[UserID][]Preference{who.User: profile.Preferences}, changes, s.now())
-	return check, profile.Revoked, nil
+	return check, profile, nil
+}
+
+// lookAgain reads what other nodes may have made void or set before this one listened for the user of a page that logs in. What they do
+// from now on they tell this one.
+func (s *Service) lookAgain(ctx context.Context, a *arrival) error {
+	check, profile, err := s.look(ctx, a.who)
+	if err == nil && !a.options.Trusted {
+		err = profile.allows(a.options.Issued)
+	}
+	a.options.Checked, a.preferences = check, profile.Preferences
+	return err
 }
 
 // NoteRefused notes in the delivery record that a page of a user was refused, where it is
