@@ -2,6 +2,7 @@ package belfry
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ const (
 // A follower keeps up with what other nodes store.
 type follower struct {
 	wake      chan struct{}
+	heard     chan struct{} // what is set for users is to be read
 	last      lastReader
 	receiving chan struct{} // slots
 	tries     int           // to fill a gap, in vain; the goroutine's
@@ -72,7 +74,7 @@ func (f *follower) end(loss int) {
 }
 
 func newFollower() follower {
-	return follower{wake: make(chan struct{}, 1), receiving: make(chan struct{}, maxReceiving)}
+	return follower{wake: make(chan struct{}, 1), heard: make(chan struct{}, 1), receiving: make(chan struct{}, maxReceiving)}
 }
 
 // look has the follower look at the store now.
@@ -81,6 +83,57 @@ func (f *follower) look() {
 	case f.wake <- struct{}{}:
 	default:
 	}
+}
+
+// refresh has what other nodes have set while this one did not hear of it read from the store.
+func (f *follower) refresh() {
+	select {
+	case f.heard <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	// refreshStep bounds the users whose preferences are asked for at once.
+	refreshStep = 500
+	// refreshRetry is the rest after a failure.
+	refreshRetry = time.Second
+)
+
+// keepRefreshing is the goroutine that reads it.
+func (s *Service) keepRefreshing() {
+	for {
+		select {
+		case <-s.follower.heard:
+		case <-s.background.Done():
+			return
+		}
+		for s.refreshAll(s.background) != nil {
+			if !rest(s.background, refreshRetry) {
+				return
+			}
+		}
+	}
+}
+
+// refreshAll learns what is set for users with pages here, and tells those their counts for whom it is something else than was known.
+func (s *Service) refreshAll(ctx context.Context) error {
+	users := make(map[UserID]struct{})
+	for _, who := range s.presence.Here("") {
+		users[who.User] = struct{}{}
+	}
+	for step := range slices.Chunk(slices.Collect(maps.Keys(users)), refreshStep) {
+		set, err := s.store.Preferences(ctx, step)
+		if err != nil {
+			return err
+		}
+		for _, user := range step {
+			if !s.choosers.has(user, set[user]) {
+				s.recountHere([]Identity{{User: user}}, true)
+			}
+		}
+	}
+	return nil
 }
 
 // follow is the goroutine of the follower.
@@ -103,6 +156,7 @@ func (s *Service) follow() {
 		}
 		if failing = err != nil; all && found {
 			s.follower.end(loss)
+			s.follower.refresh()
 		}
 		if err != nil || s.follower.isLost() {
 			pause = followLost

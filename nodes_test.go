@@ -417,3 +417,28 @@ func TestWhatIsSetAtAnotherNodeWhileAPageComesIsKnown(t *testing.T) {
 		t.Errorf("the page was told %q, want %q", got, want)
 	}
 }
+
+// TestWhatIsSetElsewhereWhileANodeIsCutOffIsKnownAfterwards has one user turn notices off and another turn them on again, at a node that
+// theirs does not hear of.
+func TestWhatIsSetElsewhereWhileANodeIsCutOffIsKnownAfterwards(t *testing.T) {
+	in := newInstallation(t, 2, never, never)
+	set := func(user belfry.UserID, preferences ...belfry.Preference) {
+		if err := in.nodes[0].SetPreferences(t.Context(), user, preferences); err != nil {
+			t.Fatal(err)
+		}
+	}
+	off := belfry.Preference{Type: 2, Off: true}
+	set(bob.User, off)
+	anns, _ := in.nodes[1].login(ann)
+	bobs, _ := in.nodes[1].login(bob)
+	in.links[1].setCut(true)
+	set(ann.User, off)
+	set(bob.User)
+	in.links[1].setCut(false)
+	told := func(p *page) int { return len(p.messages()) }
+	waitFor(t, func() bool {
+		before, bobBefore := told(anns), told(bobs)
+		in.nodes[1].send(belfry.Push{Message: belfry.Message{Title: "n", Company: ann.Company, Type: 2}, Notice: true})
+		return told(anns) == before && told(bobs) == bobBefore+1
+	})
+}

@@ -227,6 +227,17 @@ func (c *choosers) set(user UserID, preferences []Preference) {
 	c.users[user] = preferences
 }
 
+// has reports whether these are the preferences that are known of a user.
+func (c *choosers) has(user UserID, preferences []Preference) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.EqualFunc(c.users[user], preferences, func(a, b Preference) bool {
+		until := b.MuteUntil
+		b.MuteUntil = a.MuteUntil
+		return a == b && a.MuteUntil.Equal(until)
+	})
+}
+
 func (c *choosers) len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

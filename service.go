@@ -124,6 +124,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 			s.line.told = ID{len(ID{}) - 1: 1} // a cursor that is none would be that of a page which comes for the first time
 		}
 		s.running.Go(s.follow)
+		s.running.Go(s.keepRefreshing)
 	} else {
 		s.line.told = ids.New(s.now()) // no cursor of this process is in the past of another
 	}
