@@ -292,7 +292,9 @@ func (g *gateway) renew(ctx context.Context, p *page, arg json.RawMessage) (any,
 	if err != nil {
 		return nil, err
 	}
-	p.setTopics(claims.Topics)
+	for _, topic := range p.setTopics(claims.Topics) {
+		g.service.UnwatchTopic(p, topic)
+	}
 	g.expiry.watch(p, claims.Expires)
 	return struct {
 		OK        bool      `json:"ok"`

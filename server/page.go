@@ -82,18 +82,21 @@ const paceTimeout = 10 * time.Second
 func (p *page) Pace() bool { return p.socket.Session().Pace(paceTimeout) }
 
 // setTopics replaces the globs of the topics that the page may join. It leaves those that only the
-// old ones list; what neither lists, the application has allowed.
-func (p *page) setTopics(topics []string) {
+// old ones list, and returns them; what neither lists, the application has allowed.
+func (p *page) setTopics(topics []string) (left []string) {
 	p.mu.Lock()
 	old := p.topics
 	p.topics = topics
 	p.mu.Unlock()
+	prefix := p.format.roomsOf([]string{belfry.TopicRoom("")})[0] // others may have it in their names
 	for _, room := range p.socket.Rooms() {
-		_, topic, found := strings.Cut(room, belfry.TopicRoom(""))
+		topic, found := strings.CutPrefix(room, prefix)
 		if found && auth.TopicAllowed(old, topic) && !auth.TopicAllowed(topics, topic) {
 			p.socket.Leave(room)
+			left = append(left, topic)
 		}
 	}
+	return left
 }
 
 // mayJoin reports whether the page's token lists a topic.

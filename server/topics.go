@@ -122,6 +122,7 @@ func (g *gateway) join(ctx context.Context, p *page, arg json.RawMessage) (any, 
 		return nil, err
 	}
 	if err := p.socket.Join(p.format.roomsOf([]string{belfry.TopicRoom(topic)})...); err != nil {
+		g.service.UnwatchTopic(p, topic)
 		return nil, &belfry.Error{Code: belfry.ErrLimited, Message: "the page is in too many topics", Err: err}
 	}
 	return done{true}, nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,5 +115,98 @@ func TestTheApplicationIsAskedAboutOtherTopics(t *testing.T) {
 	hook.Close()
 	if got := page.join("yes"); got != "unavailable" {
 		t.Errorf("without the application: %s", got)
+	}
+}
+
+func TestAUserWhoIsNamedLikeATopicStaysInHisRooms(t *testing.T) {
+	f := start(t)
+	const uid = "topic:news"
+	page := f.topical(uid, "news")
+	token, err := f.tokens.Sign(belfry.Identity{User: uid, Company: "1"}, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := parse[loginAnswer](t, page.call("renew", fmt.Sprintf(`{"token":%q}`, token))); !got.OK {
+		t.Fatalf("renew answered %+v", got)
+	}
+	if got := f.push("action", "message", "receiverID", uid, "title", "t"); got != "ok" {
+		t.Errorf("a message to him: %s", got)
+	}
+}
+
+// A listening cluster is of one node, and counts what its pages watch.
+type listening struct {
+	alone
+	broker *listeningBroker
+}
+
+func (l listening) Broker(e belfry.Emitter) Broker {
+	l.broker.Broker = l.alone.Broker(e)
+	return l.broker
+}
+
+type listeningBroker struct {
+	Broker
+
+	mu     sync.Mutex
+	topics map[string]struct{}
+}
+
+func (b *listeningBroker) Watch(_ context.Context, _ string, rooms []string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, room := range rooms {
+		if topic, is := strings.CutPrefix(room, belfry.TopicRoom("")); is {
+			b.topics[topic] = struct{}{}
+		}
+	}
+	return nil
+}
+
+func (b *listeningBroker) Unwatch(_ string, rooms []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, room := range rooms {
+		delete(b.topics, strings.TrimPrefix(room, belfry.TopicRoom("")))
+	}
+}
+
+func (b *listeningBroker) watched() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.topics)
+}
+
+func TestANodeListensToTheTopicsThatItsPagesAreIn(t *testing.T) {
+	broker := &listeningBroker{topics: make(map[string]struct{})}
+	f := start(t, func(o *Options) { o.Cluster = listening{broker: broker} })
+	page := f.topical("1", "*")
+	joined := 0
+	for page.join(fmt.Sprint(joined)) == "ok" {
+		joined++
+	}
+	for i := range 10 {
+		if got := page.join(fmt.Sprint("more", i)); got != "limited" {
+			t.Errorf("one more topic: %s", got)
+		}
+	}
+	if n := broker.watched(); n != joined {
+		t.Errorf("the node listens to %d topics for a page that is in %d", n, joined)
+	}
+	token, err := f.tokens.Sign(belfry.Identity{User: "1", Company: "1"}, time.Hour, "1*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := parse[loginAnswer](t, page.call("renew", fmt.Sprintf(`{"token":%q}`, token))); !got.OK {
+		t.Fatalf("renew answered %+v", got)
+	}
+	left := 0
+	for i := range joined {
+		if !strings.HasPrefix(fmt.Sprint(i), "1") {
+			left++
+		}
+	}
+	if n := broker.watched(); n != joined-left {
+		t.Errorf("the node listens to %d topics for a page that is in %d", n, joined-left)
 	}
 }
