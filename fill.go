@@ -137,9 +137,9 @@ func (s *Service) tellMissedHere(ctx context.Context, who Identity, events []mis
 		if e.place.Compare(after) <= 0 {
 			continue // it has come meanwhile
 		}
-		if s.emit(e.env) > 0 {
+		if pages := s.emit(e.env); pages > 0 {
 			reached = true
-			if !e.id.IsZero() {
+			if !e.id.IsZero() && !s.incoming.keep(who.User, e.id, pages) {
 				sent = append(sent, e.id)
 			}
 		}

@@ -98,9 +98,15 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		page.Hold()
 		page.Join(rooms...)
 		a.at = place
+		s.incoming.add(who.User)
 	})
 	admitted := false
 	defer func() {
+		var held []ID
+		s.line.at(func(ID) { held = s.incoming.take(who.User) })
+		if admitted && len(held) > 0 {
+			s.markDelivered(context.WithoutCancel(ctx), who.User, held...)
+		}
 		if admitted {
 			page.Release()
 		} else {
@@ -126,6 +132,29 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	admitted = true
 	s.journal.Note(Fact{At: s.now(), Kind: FactLogin, User: who.User, Company: who.Company, Page: page.ID()})
 	return w, nil
+}
+
+// incoming are the users of whom a page is being let in, one at a time, with the messages that nobody has got but this page, if it is.
+// The line guards it.
+type incoming map[UserID][]ID
+
+func (in incoming) add(user UserID) { in[user] = nil }
+
+// keep notes a message that was queued for so many pages, and reports whether it may yet be that none gets it.
+func (in incoming) keep(user UserID, id ID, pages int) bool {
+	held, is := in[user]
+	if !is || pages > 1 {
+		return false
+	}
+	in[user] = append(held, id)
+	return true
+}
+
+// take forgets a user and returns the messages.
+func (in incoming) take(user UserID) []ID {
+	held := in[user]
+	delete(in, user)
+	return held
 }
 
 // attend has other nodes tell this one what is for a page's rooms and counts the page. When it returns, this node has told its

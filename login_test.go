@@ -307,3 +307,42 @@ func TestLoginsWaitForTheirTurnToAskTheStore(t *testing.T) {
 		t.Errorf("%d logins have asked", n)
 	}
 }
+
+// TestAMessageThatIsKeptForAPageThatIsNotLetInWaits has a message come while a page logs in, which then fails.
+func TestAMessageThatIsKeptForAPageThatIsNotLetInWaits(t *testing.T) {
+	b := newBench(t)
+	away := belfry.Errorf(belfry.ErrUnavailable, "away")
+	b.store.set(func(s *shakyStore) {
+		s.read = func() {
+			if r := b.push("m", "", ann.User); r.Pages != 1 {
+				t.Errorf("the message was queued for %d pages", r.Pages)
+			}
+			b.store.set(func(s *shakyStore) { s.counts = away })
+		}
+	})
+	if _, err := b.Login(t.Context(), ann, b.hub.newPage(), belfry.LoginOptions{Trusted: true}); belfry.ErrorCode(err) != belfry.ErrUnavailable {
+		t.Fatalf("Login: %v", err)
+	}
+	b.store.set(func(s *shakyStore) { s.read, s.counts = nil, nil })
+	for _, want := range []string{"m ", ""} {
+		p, _ := b.login(ann)
+		if got := p.titles(belfry.EventMessage); got != want {
+			t.Errorf("%s got %q, want %q", p.id, got, want)
+		}
+		b.logout(ann, p)
+	}
+}
+
+// TestAMessageThatIsKeptForAPageThatIsLetInWaitsNoMore has one come likewise, and the login succeed.
+func TestAMessageThatIsKeptForAPageThatIsLetInWaitsNoMore(t *testing.T) {
+	b := newBench(t)
+	var once sync.Once
+	b.store.set(func(s *shakyStore) { s.read = func() { once.Do(func() { b.push("m", "", ann.User) }) } })
+	for _, want := range []string{"m ", ""} {
+		p, _ := b.login(ann)
+		if got := p.titles(belfry.EventMessage); got != want {
+			t.Errorf("%s got %q, want %q", p.id, got, want)
+		}
+		b.logout(ann, p)
+	}
+}

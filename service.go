@@ -78,6 +78,7 @@ type Service struct {
 	edits       gate          // by message, likewise
 	preferences preferenceCache
 	choosers    choosers
+	incoming    incoming
 	behind      laggards
 	notices     noticePlaces
 	agenda      agenda
@@ -100,7 +101,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
 		agenda: newAgenda(), teller: newTeller(), follower: newFollower(),
-		arriving: make(chan struct{}, maxArriving),
+		arriving: make(chan struct{}, maxArriving), incoming: make(incoming),
 	}
 	s.setDefaults()
 	ids := o.IDs
