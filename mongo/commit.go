@@ -123,11 +123,19 @@ type headTracker struct {
 }
 
 // old reports whether commits after the one that is known may have been trimmed before
-// whoever asks has ended.
+// whoever asks has ended. Of the two clocks of a machine, one stands still while it sleeps.
 func (h *headTracker) old() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return time.Since(h.at) > keepFor/2
+	now := time.Now()
+	return max(now.Sub(h.at), now.Round(0).Sub(h.at.Round(0))) > keepFor/2
+}
+
+// forget says that nothing is known of what came after the one that is known.
+func (h *headTracker) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = time.Time{}
 }
 
 func (h *headTracker) get() (state, <-chan struct{}) {
@@ -402,13 +410,13 @@ func (s *Store) record(ctx context.Context, c *commit) error {
 	for ctx.Err() == nil {
 		_, err := s.c.commits.InsertOne(ctx, stored)
 		if err == nil {
-			return nil
+			return s.linked(ctx, c)
 		}
 		if driver.IsDuplicateKeyError(err) {
 			// If an attempt before seemed to fail, it may be this process's own.
 			made, ok, err := findOne[commit](ctx, s.c.commits, c.State.N)
 			if err == nil && ok && made.Token == c.Token {
-				return nil
+				return s.linked(ctx, c)
 			}
 			if err == nil {
 				return errOvertaken
@@ -421,6 +429,21 @@ func (s *Store) record(ctx context.Context, c *commit) error {
 		}
 	}
 	return errors.Join(failed, ctx.Err())
+}
+
+// linked takes a commit back, and fails with errOvertaken, if the one before it is not there any more: a process that stood still for
+// so long, with its clocks, may not know that its next number has been given, and deleted again. Where the one before is
+// there after the insert, this number was not given before.
+func (s *Store) linked(ctx context.Context, c *commit) error {
+	before, err := find[struct{}](ctx, s.c.commits, bson.D{{Key: "_id", Value: c.State.N - 1}}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil || len(before) > 0 {
+		return err
+	}
+	if _, err := s.c.commits.DeleteOne(ctx, bson.D{{Key: "_id", Value: c.State.N}, {Key: "token", Value: c.Token}}); err != nil {
+		return err
+	}
+	s.head.forget()
+	return errOvertaken
 }
 
 // uncertain reports whether a write may have been done although it failed.

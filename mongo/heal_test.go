@@ -254,6 +254,31 @@ func TestIdleProcessGoesOn(t *testing.T) {
 	}
 }
 
+// TestProcessThatStoodStillMakesNoOtherHistory has a process write that takes a commit for the newest which is no longer kept, as after
+// its machine was stopped: the number after it could be given once more.
+func TestProcessThatStoodStillMakesNoOtherHistory(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	still, busy := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	for range 4 {
+		add(t, busy, message(ids))
+	}
+	if _, err := db.Collection("belfryCommits").DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: commitID(5)}}}}); err != nil {
+		t.Fatal(err)
+	}
+	add(t, still, message(ids))
+	if got := still.Head(); got != 6 {
+		t.Errorf("it has made commit %d, want 6", got)
+	}
+	for _, s := range []*mongo.Store{still, busy} {
+		wantUnread(t, s, 5)
+	}
+	if n, err := db.Collection("belfryCommits").CountDocuments(ctx, bson.D{}); err != nil || n != 2 {
+		t.Errorf("there are %d commits (%v), want 5 and 6", n, err)
+	}
+}
+
 // TestReadersFollowWhatDoesNotConcernThem has a process that only reads know what others have stored for others: otherwise each
 // of its readers would look at all of that again.
 func TestReadersFollowWhatDoesNotConcernThem(t *testing.T) {
