@@ -69,3 +69,23 @@ func (s *Store) Idle() {
 	defer s.head.mu.Unlock()
 	s.head.at = time.Time{}
 }
+
+// Concern makes a change that concerns some, and is alone with its name.
+func (s *Store) Concern(ctx context.Context, name string, touches []string) error {
+	return s.writer.do(ctx, []string{name}, func(context.Context, state) (*changes, error) {
+		return &changes{ops: []op{{In: belfryFloors, IDs: []any{name}, Upsert: true}}, touches: touches}, nil
+	})
+}
+
+// Hold holds all writes up until release.
+func (s *Store) Hold() (release func()) {
+	s.turn <- struct{}{}
+	return func() { <-s.turn }
+}
+
+// Waiting is how many writes wait for the next commit.
+func (s *Store) Waiting() int {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return len(s.writer.queue)
+}

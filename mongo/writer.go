@@ -16,6 +16,9 @@ import (
 const (
 	// maxBatch bounds the writes of one commit. Their preparations run at the same time.
 	maxBatch = 128
+	// maxTouchBytes bounds the names of those whom a commit of several writes concerns. They are in one document, beside at
+	// most maxInlineBytes of ops.
+	maxTouchBytes = 4 << 20
 	// maxTries is how often a batch is prepared anew because another process was first.
 	maxTries = 50
 	// lateAfter is how long deliveries wait to be recorded.
@@ -218,12 +221,21 @@ func (w *writer) take() (batch []*write, closed bool) {
 	return batch, w.closed
 }
 
-// run carries out a batch and answers.
+// errTooMuch says that a batch of several writes does not fit into one commit.
+var errTooMuch = errors.New("the writes do not fit into one commit")
+
+// run carries out a batch and answers. What does not fit into one commit it divides.
 func (w *writer) run(batch []*write) {
 	s := w.store
 	s.turn <- struct{}{}
 	err := w.commit(batch)
 	<-s.turn
+	if errors.Is(err, errTooMuch) {
+		half := len(batch) / 2
+		w.run(batch[:half])
+		w.run(batch[half:])
+		return
+	}
 	for _, op := range batch {
 		if op.err == nil {
 			op.err = err
@@ -302,11 +314,22 @@ func (w *writer) try(ctx context.Context, batch []*write) error {
 	}
 	slices.Sort(c.Touches)
 	c.Touches = slices.Compact(c.Touches)
+	if len(batch) > 1 && sizeOf(c.Touches) > maxTouchBytes {
+		return errTooMuch
+	}
 	if err := s.record(ctx, &c); err != nil {
 		return err
 	}
 	w.settle(&c)
 	return nil
+}
+
+// sizeOf returns how many bytes names have in a document, about.
+func sizeOf(names []string) (bytes int) {
+	for _, name := range names {
+		bytes += len(name) + 12 // their type, index and length
+	}
+	return bytes
 }
 
 // makeUp has a commit applied that could not be when it was made, though nobody may need it to be: lists that are read
