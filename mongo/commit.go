@@ -452,12 +452,20 @@ func uncertain(err error) bool {
 	return driver.IsNetworkError(err) || driver.IsTimeout(err) || errors.As(err, &write) && write.WriteConcernError != nil
 }
 
-// trim deletes commits that nobody needs any more.
+// trim deletes commits that nobody needs any more: the oldest, up to one that is young by the clock of its maker. So those that are there
+// follow each other, whatever the clocks of processes say.
 func (s *Store) trim(ctx context.Context, n number) error {
-	old := time.Now().Add(-keepFor)
-	_, err := s.c.commits.DeleteMany(ctx, bson.D{
-		{Key: "_id", Value: bson.D{{Key: "$lt", Value: n - keepCommits}}}, {Key: "at", Value: bson.D{{Key: "$lt", Value: old}}},
-	})
+	old, end := time.Now().Add(-keepFor), n-keepCommits
+	young, err := find[commit](ctx, s.c.commits, bson.D{
+		{Key: "_id", Value: bson.D{{Key: "$lt", Value: end}}}, {Key: "at", Value: bson.D{{Key: "$gte", Value: old}}},
+	}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(1).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return err
+	}
+	for _, c := range young {
+		end = c.State.N
+	}
+	_, err = s.c.commits.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: end}}}})
 	if err == nil { // parts of commits that were never made
 		_, err = s.c.parts.DeleteMany(ctx, bson.D{{Key: "at", Value: bson.D{{Key: "$lt", Value: old}}}})
 	}

@@ -89,3 +89,6 @@ func (s *Store) Waiting() int {
 	defer s.writer.mu.Unlock()
 	return len(s.writer.queue)
 }
+
+// Trim does what is done after a commit now and then.
+func (s *Store) Trim(ctx context.Context, n int64) error { return s.trim(ctx, number(n)) }

@@ -266,27 +266,39 @@ func (s *Store) Last(ctx context.Context) (belfry.ID, error) {
 // maxConcerned bounds the commits that Concerned looks at.
 const maxConcerned = 2000
 
-// Concerned implements [belfry.LogStore]. It knows as far back as commits are kept.
+// Concerned implements [belfry.LogStore]. It knows as far back as commits are kept, and goes back from the newest one, so that it
+// reads no others than it needs.
 func (s *Store) Concerned(ctx context.Context, after belfry.ID) (owners []belfry.Identity, known bool, err error) {
-	later, err := find[commit](ctx, s.c.commits, bson.D{{Key: "last", Value: bson.D{{Key: "$gt", Value: objectID(after)}}}},
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(maxConcerned+1).SetProjection(bson.D{{Key: "touches", Value: 1}}))
-	if err != nil || len(later) > maxConcerned {
+	newest, err := s.c.commits.Find(ctx, bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: -1}}).SetLimit(maxConcerned+1).
+		SetProjection(bson.D{{Key: "touches", Value: 1}, {Key: "last", Value: 1}}))
+	if err != nil {
 		return nil, false, portError(ctx, err)
 	}
-	if len(later) == 0 {
-		return nil, true, nil
-	}
-	// Where the one before them is there, none of them has been trimmed.
-	if first := later[0].State.N; first > 1 {
-		before, err := find[struct{}](ctx, s.c.commits, bson.D{{Key: "_id", Value: first - 1}}, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}))
-		if err != nil || len(before) == 0 {
+	defer newest.Close(context.WithoutCancel(ctx))
+	var touches []string
+	read := number(0) // the last one
+	for newest.Next(ctx) {
+		var c commit
+		if err := newest.Decode(&c); err != nil {
 			return nil, false, portError(ctx, err)
 		}
+		switch {
+		case read > 0 && c.State.N != read-1: // those between have been trimmed
+			return nil, false, nil
+		case belfry.ID(c.State.Last).Compare(after) <= 0:
+			return ownersOf(touches), true, nil
+		}
+		touches = append(touches, c.Touches...)
+		read = c.State.N
 	}
-	var touches []string
-	for i := range later {
-		touches = append(touches, later[i].Touches...)
+	if err := newest.Err(); err != nil || read != 1 { // before the first there was nothing
+		return nil, false, portError(ctx, err)
 	}
+	return ownersOf(touches), true, nil
+}
+
+// ownersOf returns whom touches are about.
+func ownersOf(touches []string) (owners []belfry.Identity) {
 	slices.Sort(touches)
 	for _, touch := range slices.Compact(touches) {
 		kind, name, _ := strings.Cut(touch, ":")
@@ -298,7 +310,7 @@ func (s *Store) Concerned(ctx context.Context, after belfry.ID) (owners []belfry
 			owners = append(owners, owner)
 		}
 	}
-	return owners, true, nil
+	return owners
 }
 
 // PruneRevisions implements [belfry.LogStore].
