@@ -181,8 +181,12 @@ func removeHopByHop(h http.Header) {
 	}
 }
 
-// passPlain passes on a request that is answered and over. It fails before anything is written.
+// passPlain passes on a request that is answered and over. It fails before anything is written. What the node may have got is sent
+// once: an answer to a poll that is lost on the way back must not be followed by the next as if it had come.
 func (p *Passer) passPlain(w http.ResponseWriter, out *http.Request) error {
+	if out.Method == http.MethodGet && out.Body == nil {
+		out.Body = io.NopCloser(strings.NewReader("")) // net/http sends a GET with a body of its own no second time
+	}
 	res, err := p.transport.RoundTrip(out)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -124,6 +125,47 @@ func TestWhoGoesAwayIsMissedAtTheNode(t *testing.T) {
 	case <-ended:
 	case <-time.After(patience):
 		t.Error("the node goes on answering")
+	}
+}
+
+// TestAPollWhoseAnswerIsLostIsNotSentAgain has a connection end that was used before, when the node has got a GET and perhaps
+// taken for it what the page waits for.
+func TestAPollWhoseAnswerIsLostIsNotSentAgain(t *testing.T) {
+	var polls, connections atomic.Int32
+	l := listen(t, "a")
+	node := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if polls.Add(1); r.URL.Path != "/lost" {
+			return
+		}
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		c.Close()
+	}), ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}}
+	go node.Serve(l)
+	t.Cleanup(func() { node.Close() })
+	_, s := front(t, l.Addr().String())
+	for _, one := range []struct {
+		path string
+		code int
+	}{{"/", http.StatusOK}, {"/", http.StatusOK}, {"/lost", http.StatusTeapot}} {
+		res, err := http.Get(s.URL + one.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != one.code {
+			t.Errorf("%s is answered %d, want %d", one.path, res.StatusCode, one.code)
+		}
+	}
+	if polls.Load() != 3 || connections.Load() != 1 {
+		t.Errorf("the node has got %d requests on %d connections, want 3 on 1", polls.Load(), connections.Load())
 	}
 }
 
