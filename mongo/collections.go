@@ -90,7 +90,10 @@ func (c *collections) makeIndexes(ctx context.Context) error {
 			ascending("companyID", "_id"), ascending("companyID", "operatorID", "_id"),
 			ascending("companyID", "objectType", "_id"), ascending("companyID", "objectType", "objectID", "_id"),
 		}},
-		{c.revisions, []driver.IndexModel{ascending("owner", "companyID", "place"), ascending("place")}},
+		{c.revisions, []driver.IndexModel{
+			ascending("owner", "companyID", "place", "kind", "_id"), // in the order of the log, or Since sorts all that there are
+			ascending("place"),
+		}},
 		{c.scheduled, []driver.IndexModel{ascending("due", "_id")}},
 		{c.requests, []driver.IndexModel{ascending("made")}},
 	} {

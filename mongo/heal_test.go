@@ -3,6 +3,7 @@ package mongo_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -435,6 +436,11 @@ func TestIndexesAreMade(t *testing.T) {
 	all, err := db.Collection("msgNotice").Indexes().ListSpecifications(ctx)
 	if err != nil || len(all) != 7 {
 		t.Errorf("there are %d indexes (%v), want 6 and that of _id", len(all), err)
+	}
+	// Since asks for an owner's revisions in this order, and for some of them.
+	all, err = db.Collection("belfryRevisions").Indexes().ListSpecifications(ctx)
+	if err != nil || !slices.ContainsFunc(all, func(i driver.IndexSpecification) bool { return i.Name == "owner_1_companyID_1_place_1_kind_1__id_1" }) {
+		t.Errorf("the indexes of the revisions are %+v (%v)", all, err)
 	}
 }
 
