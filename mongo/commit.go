@@ -446,10 +446,13 @@ func (s *Store) linked(ctx context.Context, c *commit) error {
 	return errOvertaken
 }
 
-// uncertain reports whether a write may have been done although it failed.
+// uncertain reports whether a write may have been done although it failed, or may be done yet: a server that is no primary any more
+// may have got it before.
 func uncertain(err error) bool {
 	var write driver.WriteException
-	return driver.IsNetworkError(err) || driver.IsTimeout(err) || errors.As(err, &write) && write.WriteConcernError != nil
+	var labeled driver.LabeledError
+	return driver.IsNetworkError(err) || driver.IsTimeout(err) || errors.As(err, &write) && write.WriteConcernError != nil ||
+		errors.As(err, &labeled) && labeled.HasErrorLabel("RetryableWriteError")
 }
 
 // trim deletes commits that nobody needs any more: the oldest, up to one that is young by the clock of its maker. So those that are there
