@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"belfry"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -48,6 +50,24 @@ func collectionsOf(db *driver.Database) collections {
 		c.byName[name] = *to
 	}
 	return c
+}
+
+// wantNotUnique fails where an application has had its collections refuse documents for more than their _id. A commit stands before it
+// is applied: what was refused then would be missing, and nobody told.
+func (c *collections) wantNotUnique(ctx context.Context) error {
+	for _, one := range []*driver.Collection{c.messages, c.activities} {
+		indexes, err := one.Indexes().ListSpecifications(ctx)
+		if err != nil {
+			return err
+		}
+		for _, index := range indexes {
+			if index.Unique != nil && *index.Unique && index.Name != "_id_" {
+				return belfry.Errorf(belfry.ErrInvalid, "the index %q of %s is unique, so that messages and activities could be lost: drop it, or make it one that is not",
+					index.Name, one.Name())
+			}
+		}
+	}
+	return nil
 }
 
 // usesIndexes reports whether the server uses indexes. FerretDB 1 finds documents by

@@ -138,6 +138,9 @@ func (s *Store) open(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
+	if err := s.c.wantNotUnique(ctx); err != nil {
+		return err
+	}
 	indexed, err := usesIndexes(ctx, s.c.commits.Database())
 	if err == nil && indexed {
 		err = s.c.makeIndexes(ctx)
