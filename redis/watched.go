@@ -44,6 +44,7 @@ func (b *Broker) Watch(ctx context.Context, page string, rooms []string) error {
 	w := b.watched
 	w.mu.Lock()
 	var wait []chan struct{}
+	var added []string
 	for _, name := range channelsOf(rooms) {
 		if name == channelAll {
 			continue
@@ -57,6 +58,7 @@ func (b *Broker) Watch(ctx context.Context, page string, rooms []string) error {
 		if !slices.Contains(w.pages[page], name) {
 			w.pages[page] = append(w.pages[page], name)
 			c.pages++
+			added = append(added, name)
 		}
 		wait = append(wait, c.ready)
 	}
@@ -68,7 +70,9 @@ func (b *Broker) Watch(ctx context.Context, page string, rooms []string) error {
 		case <-lost: // the receiver knows
 			return nil
 		case <-ctx.Done():
-			b.Unwatch(page, rooms)
+			w.mu.Lock()
+			w.remove(page, added) // what it watched before it watches still
+			w.mu.Unlock()
 			return ctx.Err()
 		}
 	}
@@ -84,7 +88,12 @@ func (b *Broker) Unwatch(page string, rooms []string) {
 	if rooms != nil {
 		names = channelsOf(rooms)
 	}
-	for _, name := range slices.Clone(names) {
+	w.remove(page, slices.Clone(names))
+}
+
+// remove takes channels from a page. The lock is held.
+func (w *watched) remove(page string, names []string) {
+	for _, name := range names {
 		i := slices.Index(w.pages[page], name)
 		if i < 0 {
 			continue
