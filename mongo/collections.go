@@ -82,6 +82,8 @@ func usesIndexes(ctx context.Context, db *driver.Database) (bool, error) {
 
 // makeIndexes makes the indexes that are missing: one for every query.
 func (c *collections) makeIndexes(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
 	ascending := func(fields ...string) driver.IndexModel {
 		keys := make(bson.D, 0, len(fields))
 		for _, field := range fields {

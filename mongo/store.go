@@ -29,6 +29,8 @@ const (
 	opTimeout = 10 * time.Second
 	// longTimeout bounds one that reads or writes much: a count of all that there is, a page of a copy.
 	longTimeout = 10 * time.Minute
+	// indexTimeout bounds the making of indexes, for which the server reads a collection: an application may have stored much.
+	indexTimeout = 24 * time.Hour
 	// selectTimeout bounds the search for a primary, and connectTimeout one attempt to connect.
 	selectTimeout  = 5 * time.Second
 	connectTimeout = 5 * time.Second

@@ -115,6 +115,8 @@ func (s *Store) changeTTL(ctx context.Context, have, want TTL) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
+	defer cancel()
 	for _, command := range ttlCommands(have, want) {
 		if err := s.c.commits.Database().RunCommand(ctx, command).Err(); err != nil {
 			return err
