@@ -92,3 +92,8 @@ func (s *Store) Waiting() int {
 
 // Trim does what is done after a commit now and then.
 func (s *Store) Trim(ctx context.Context, n int64) error { return s.trim(ctx, number(n)) }
+
+// ChangeTTL brings the indexes from one TTL to another.
+func (s *Store) ChangeTTL(ctx context.Context, have, want TTL) error {
+	return s.changeTTL(ctx, have, want)
+}

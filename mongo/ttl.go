@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 	"time"
 
@@ -118,11 +119,17 @@ func (s *Store) changeTTL(ctx context.Context, have, want TTL) error {
 	ctx, cancel := context.WithTimeout(ctx, indexTimeout)
 	defer cancel()
 	for _, command := range ttlCommands(have, want) {
-		if err := s.c.commits.Database().RunCommand(ctx, command).Err(); err != nil {
+		if err := s.c.commits.Database().RunCommand(ctx, command).Err(); err != nil && !isIndexGone(err) {
 			return err
 		}
 	}
 	return nil
+}
+
+// isIndexGone says that an index which was to be dropped is not there: another process that starts at the same time was first.
+func isIndexGone(err error) bool {
+	var refused driver.ServerError
+	return errors.As(err, &refused) && refused.HasErrorCode(27)
 }
 
 func (s *Store) pending() *driver.Collection { return s.c.commits.Database().Collection(belfryPending) }

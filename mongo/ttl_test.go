@@ -10,6 +10,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // expire deletes what the server would by its TTL indexes.
@@ -250,6 +251,30 @@ func TestTheIndexesFollowTheTTL(t *testing.T) {
 			if got != age {
 				t.Errorf("what is in %s expires after %v, want %v", name, got, age)
 			}
+		}
+	}
+}
+
+// TestProcessesEndATTLAtTheSameTime has two begin with the indexes there.
+func TestProcessesEndATTLAtTheSameTime(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	a, b := open(t, db), open(t, db)
+	ids := belfry.NewIDSource()
+	add(t, a, message(ids)) // or there would be no collection
+	if _, err := db.Collection("msgNotice").Indexes().CreateOne(ctx, driver.IndexModel{
+		Keys: bson.D{{Key: "storedAt", Value: 1}}, Options: options.Index().SetName("belfryTTL"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Collection("msgNotice").Indexes().CreateOne(ctx, driver.IndexModel{
+		Keys: bson.D{{Key: "isRead", Value: 1}, {Key: "_id", Value: 1}}, Options: options.Index().SetName("belfryAged"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*mongo.Store{a, b} {
+		if err := s.ChangeTTL(ctx, mongo.TTL{MessageAge: time.Hour}, mongo.TTL{}); err != nil {
+			t.Error(err)
 		}
 	}
 }
