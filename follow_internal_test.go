@@ -135,3 +135,39 @@ func TestACloseDoesNotWaitForWhatOtherNodesHaveStored(t *testing.T) {
 		t.Errorf("%d flights are left", len(s.line.flights))
 	}
 }
+
+// A hastyBroker has something to deliver while it is told to serve.
+type hastyBroker struct {
+	sharingBroker
+	delivered chan struct{}
+}
+
+func (b hastyBroker) Serve(r Receiver) bool {
+	r.Lost()
+	begun := make(chan struct{})
+	go func() {
+		close(begun)
+		for range 100 {
+			r.Deliver(Envelope{Rooms: []string{EverybodyRoom}, Event: "x"})
+		}
+		close(b.delivered)
+	}()
+	<-begun
+	return true
+}
+
+// TestWhatComesWhileAServiceBeginsDisturbsNothing is of use with the race detector.
+func TestWhatComesWhileAServiceBeginsDisturbsNothing(t *testing.T) {
+	broker := hastyBroker{delivered: make(chan struct{})}
+	s, err := NewService(t.Context(), ServiceOptions{Store: idleStore{}, Broker: broker})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-broker.delivered
+	s.Close()
+}
+
+// An idleStore has nothing.
+type idleStore struct{ lastStore }
+
+func (idleStore) NextDue(context.Context) (time.Time, error) { return time.Time{}, nil }

@@ -119,19 +119,30 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		s.presence = s.ownPresence
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
-	if s.shared = s.broker.Serve(s); s.shared {
-		s.line.share, s.line.ended = s.broker.Share, s.background.Done()
-		if last.IsZero() {
-			s.line.told = ID{len(ID{}) - 1: 1} // a cursor that is none would be that of a page which comes for the first time
-		}
+	s.shared = s.broker.Serve(s)
+	s.beginLine(last)
+	if s.shared {
 		s.running.Go(s.follow)
 		s.running.Go(s.keepRefreshing)
-	} else {
-		s.line.told = ids.New(s.now()) // no cursor of this process is in the past of another
 	}
 	s.running.Go(s.keepAgenda)
 	s.running.Go(s.keepTelling)
 	return s, nil
+}
+
+// beginLine says where pages begin, last being the last place in the log. Other nodes may be sending already.
+func (s *Service) beginLine(last ID) {
+	l := s.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !s.shared {
+		l.told = l.ids.New(s.now()) // no cursor of this process is in the past of another
+		return
+	}
+	l.share, l.ended = s.broker.Share, s.background.Done()
+	if last.IsZero() {
+		l.told = ID{len(ID{}) - 1: 1} // a cursor that is none would be that of a page which comes for the first time
+	}
 }
 
 func (s *Service) setDefaults() {
