@@ -93,10 +93,7 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 	if len(entries) == 0 {
 		return nil, nil
 	}
-	counts, err := s.store.Counts(ctx, who)
-	if err != nil {
-		return nil, err
-	}
+	counts := s.countsOf(ctx, who)
 	preferences, err := s.preferencesOf(ctx, who.User)
 	if err != nil {
 		return nil, err
@@ -109,7 +106,7 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 		}
 		event := missedEvent{place: e.Place, env: Envelope{Rooms: room}}
 		var arg any
-		event.env.Event, arg = e.event(&counts)
+		event.env.Event, arg = e.event(counts)
 		event.env.Args = []any{arg}
 		if i+1 == len(entries) || entries[i+1].Place != e.Place {
 			event.env.Cursor = Cursor(e.Place)
@@ -119,7 +116,10 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 		}
 		events = append(events, event)
 	}
-	return append(events, missedEvent{place: to, env: Envelope{Rooms: room, Event: EventCounts, Args: []any{counts}}}), nil
+	if counts != nil {
+		events = append(events, missedEvent{place: to, env: Envelope{Rooms: room, Event: EventCounts, Args: []any{*counts}}})
+	}
+	return events, nil
 }
 
 // missedTooMuch has an identity's pages load their lists anew.

@@ -321,6 +321,23 @@ func TestALogThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
+// TestWhatIsReadFromTheStoreDoesNotWaitForItsCounts has a node read what its page has missed, of which the counts are not to be had yet.
+func TestWhatIsReadFromTheStoreDoesNotWaitForItsCounts(t *testing.T) {
+	in := newInstallation(t, 2, always, never)
+	p, _ := in.nodes[1].login(ann)
+	in.store.set(func(s *shakyStore) { s.counts = belfry.Errorf(belfry.ErrUnavailable, "too many to be counted") })
+	in.nodes[0].push("m", "", ann.User)
+	waitFor(t, func() bool { return len(p.got(belfry.EventMessage))+len(p.got(belfry.EventReset)) > 0 })
+	if got := p.titles(belfry.EventMessage); got != "m " {
+		t.Errorf("the page was told %q", got)
+	}
+	in.store.set(func(s *shakyStore) { s.counts = nil })
+	waitFor(t, func() bool {
+		counts := p.got(belfry.EventCounts)
+		return len(counts) > 0 && counts[len(counts)-1].(belfry.Counts).Unread == 1
+	})
+}
+
 // TestWhatComesWhileAGapIsFilledIsToldOnce has a unit come after all, while it is read from the store.
 func TestWhatComesWhileAGapIsFilledIsToldOnce(t *testing.T) {
 	in := newInstallation(t, 2, always, never)
