@@ -185,14 +185,18 @@ func (a *answers) add(pages, at []int) {
 func (a *answers) wait(context.Context) ([]int, error) {
 	patience := time.NewTimer(time.Second)
 	defer patience.Stop()
+	var err error
 	for range a.wanted {
 		select {
 		case <-a.each:
 		case <-patience.C:
-			return a.pages, context.DeadlineExceeded
+			err = context.DeadlineExceeded
+		}
+		if err != nil {
+			break
 		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.pages), nil
+	return slices.Clone(a.pages), err
 }
