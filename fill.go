@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A missed event is one that pages of this node are told from the store.
@@ -17,6 +18,9 @@ type missedEvent struct {
 // fillTries is how often what somebody has missed is read in vain, though the store answers others, before his pages are told to load
 // their lists anew: everybody else waits for it.
 const fillTries = 10
+
+// maxFillBytes bounds, about, what is kept in memory of what all pages of this node have missed.
+const maxFillBytes = 64 << 20
 
 // fill tells the pages of this node what is stored between two places, from the store. Who logs in meanwhile waits for it:
 // a login is for what is stored after it has begun ([Service.settle]).
@@ -62,44 +66,50 @@ func concernedBy(owners []Identity, known bool) func(Identity) bool {
 	}
 }
 
-// missedByAll reads what each of some identities has missed. With an error, those of whom it is not known have to load their
-// lists anew.
+// missedByAll reads what each of some identities has missed. Where all that is too much, the last have to load their lists anew; with an
+// error, those of whom it is not known.
 func (s *Service) missedByAll(ctx context.Context, identities []Identity, from, to ID) ([][]missedEvent, error) {
 	missed, errs := make([][]missedEvent, len(identities)), make([]error, len(identities))
 	slots := make(chan struct{}, fillReaders)
 	var reading sync.WaitGroup
+	var kept atomic.Int64 // bytes
 	for i, who := range identities {
 		slots <- struct{}{}
 		reading.Go(func() {
 			defer func() { <-slots }()
-			if missed[i], errs[i] = s.missedBy(ctx, who, from, to); errs[i] != nil {
+			if kept.Load() > s.fillBytes {
+				missed[i] = missedTooMuch(who, to)
+				return
+			}
+			var size int
+			if missed[i], size, errs[i] = s.missedBy(ctx, who, from, to); errs[i] != nil {
 				missed[i] = missedTooMuch(who, to)
 			}
+			kept.Add(int64(size))
 		})
 	}
 	reading.Wait()
 	return missed, errors.Join(errs...)
 }
 
-// missedBy returns the events of what an identity has missed.
-func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]missedEvent, error) {
+// missedBy returns the events of what an identity has missed, and about how many bytes they take.
+func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) (events []missedEvent, size int, err error) {
 	entries, complete, err := s.store.Since(ctx, who, from, to, s.catchUpLimit)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !complete {
-		return missedTooMuch(who, to), nil
+		return missedTooMuch(who, to), 0, nil
 	}
 	if len(entries) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
 	counts := s.countsOf(ctx, who)
 	preferences, err := s.preferencesOf(ctx, who.User)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	room := []string{MemberRoom(who)}
-	var events []missedEvent
 	for i, e := range entries {
 		if e.Message != nil && s.mutes(preferences, e.Message) {
 			continue
@@ -115,11 +125,12 @@ func (s *Service) missedBy(ctx context.Context, who Identity, from, to ID) ([]mi
 			event.id = e.Message.ID
 		}
 		events = append(events, event)
+		size += e.size()
 	}
 	if counts != nil {
 		events = append(events, missedEvent{place: to, env: Envelope{Rooms: room, Event: EventCounts, Args: []any{*counts}}})
 	}
-	return events, nil
+	return events, size, nil
 }
 
 // missedTooMuch has an identity's pages load their lists anew.
@@ -139,7 +150,7 @@ func (s *Service) tellMissedHere(ctx context.Context, who Identity, events []mis
 		}
 		if pages := s.emit(e.env); pages > 0 {
 			reached = true
-			if !e.id.IsZero() && !s.incoming.keep(who.User, e.id, pages) {
+			if !e.id.IsZero() && !s.incoming.keep(who.User, who.Company, e.id, pages) {
 				sent = append(sent, e.id)
 			}
 		}

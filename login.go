@@ -98,7 +98,7 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		page.Hold()
 		page.Join(rooms...)
 		a.at = place
-		s.incoming.add(who.User)
+		s.incoming.add(who)
 	})
 	admitted := false
 	defer func() {
@@ -134,27 +134,36 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	return w, nil
 }
 
-// incoming are the users of whom a page is being let in, one at a time, with the messages that nobody has got but this page, if it is.
-// The line guards it.
-type incoming map[UserID][]ID
+// incoming are the users of whom a page is being let in, one at a time. The line guards it.
+type incoming map[UserID]*incomer
 
-func (in incoming) add(user UserID) { in[user] = nil }
+// An incomer is a page that is being let in, with the messages that nobody has got but this page, if it is.
+type incomer struct {
+	company CompanyID
+	held    []ID
+}
 
-// keep notes a message that was queued for so many pages, and reports whether it may yet be that none gets it.
-func (in incoming) keep(user UserID, id ID, pages int) bool {
-	held, is := in[user]
-	if !is || pages > 1 {
+func (in incoming) add(who Identity) { in[who.User] = &incomer{company: who.Company} }
+
+// keep notes a message to a user, in a company or in all, that was queued for so many pages, and reports whether it may yet be that
+// none gets it.
+func (in incoming) keep(user UserID, company CompanyID, id ID, pages int) bool {
+	page := in[user]
+	if page == nil || pages > 1 || company != "" && company != page.company {
 		return false
 	}
-	in[user] = append(held, id)
+	page.held = append(page.held, id)
 	return true
 }
 
 // take forgets a user and returns the messages.
 func (in incoming) take(user UserID) []ID {
-	held := in[user]
+	page := in[user]
 	delete(in, user)
-	return held
+	if page == nil { // no place was made for it
+		return nil
+	}
+	return page.held
 }
 
 // attend has other nodes tell this one what is for a page's rooms and counts the page. When it returns, this node has told its

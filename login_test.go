@@ -333,6 +333,29 @@ func TestAMessageThatIsKeptForAPageThatIsNotLetInWaits(t *testing.T) {
 	}
 }
 
+// TestAMessageToAnotherCompanysPageDoesNotWait has one come to a page that the user has in another company than the one that is not
+// let in.
+func TestAMessageToAnotherCompanysPageDoesNotWait(t *testing.T) {
+	b := newBench(t)
+	elsewhere := belfry.Identity{User: ann.User, Company: "elsewhere"}
+	there, _ := b.login(elsewhere)
+	b.store.set(func(s *shakyStore) {
+		s.read = func() {
+			b.push("m", elsewhere.Company, ann.User)
+			b.store.set(func(s *shakyStore) { s.counts = belfry.Errorf(belfry.ErrUnavailable, "away") })
+		}
+	})
+	if _, err := b.Login(t.Context(), ann, b.hub.newPage(), belfry.LoginOptions{Trusted: true}); belfry.ErrorCode(err) != belfry.ErrUnavailable {
+		t.Fatalf("Login: %v", err)
+	}
+	b.store.set(func(s *shakyStore) { s.read, s.counts = nil, nil })
+	wantTold(t, there, "m ")
+	b.logout(elsewhere, there)
+	if p, _ := b.login(elsewhere); p.titles(belfry.EventMessage) != "" {
+		t.Errorf("it was told again")
+	}
+}
+
 // TestAMessageThatIsKeptForAPageThatIsLetInWaitsNoMore has one come likewise, and the login succeed.
 func TestAMessageThatIsKeptForAPageThatIsLetInWaitsNoMore(t *testing.T) {
 	b := newBench(t)

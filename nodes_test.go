@@ -321,6 +321,18 @@ func TestALogThatCannotBeReadHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
+// TestWhoHasMissedTooMuchTogetherLoadsHisListsAnew has a node without room for anything that its pages have missed.
+func TestWhoHasMissedTooMuchTogetherLoadsHisListsAnew(t *testing.T) {
+	in := newInstallation(t, 2, always, never)
+	in.nodes[1].FillAtMost(-1)
+	p, _ := in.nodes[1].login(ann)
+	r := in.nodes[0].push("m", "", ann.User)
+	waitFor(t, func() bool { return len(p.got(belfry.EventReset)) == 1 })
+	if p.cursor() != belfry.Cursor(r.IDs[0]) || len(p.got(belfry.EventMessage)) > 0 {
+		t.Errorf("the page was told %q, up to %v", p.titles(belfry.EventMessage), p.cursor())
+	}
+}
+
 // TestWhatIsReadFromTheStoreDoesNotWaitForItsCounts has a node read what its page has missed, of which the counts are not to be had yet.
 func TestWhatIsReadFromTheStoreDoesNotWaitForItsCounts(t *testing.T) {
 	in := newInstallation(t, 2, always, never)

@@ -71,6 +71,7 @@ type Service struct {
 	slowInLine  time.Time // when the store last took too long for who holds the line, which guards it
 	shared      bool      // other nodes store into the same log
 	follower    follower
+	fillBytes   int64         // maxFillBytes
 	requests    gate          // by key
 	logins      gate          // by user: what waits is replayed to one page
 	arriving    chan struct{} // logins that ask the store
@@ -101,7 +102,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
 		agenda: newAgenda(), teller: newTeller(), follower: newFollower(),
-		arriving: make(chan struct{}, maxArriving), incoming: make(incoming),
+		arriving: make(chan struct{}, maxArriving), incoming: make(incoming), fillBytes: maxFillBytes,
 	}
 	s.setDefaults()
 	ids := o.IDs

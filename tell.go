@@ -39,7 +39,7 @@ func (s *Service) tellMessage(ctx context.Context, m *Message, muted bool, repla
 			s.emit(Envelope{Rooms: room, Event: EventCounts, Args: []any{*c}})
 		}
 	}
-	if muted || pages > 0 && !s.incoming.keep(m.Receiver, m.ID, pages) {
+	if muted || pages > 0 && !s.incoming.keep(m.Receiver, m.Company, m.ID, pages) {
 		s.markDelivered(ctx, m.Receiver, m.ID)
 	}
 	return pages, names
