@@ -29,6 +29,9 @@ func (p *Presence) Beat() {
 	}
 }
 
+// ReadShards asks any server of a cluster, over any of the connections to it.
+func (p *Presence) ReadShards() { p.readShards() }
+
 // Freeze keeps a node from talking to Redis until the function that it returns is called, as if its process were stopped.
 func (p *Presence) Freeze() (thaw func()) {
 	p.mu.Lock()

@@ -70,6 +70,10 @@ func TestWhatAReplicaHasNotGotItIsTold(t *testing.T) {
 	a.join(user, company, "1")
 	a.join("ann", company, "2")
 	wantOnline(t, belfry.CompanyID(company), 2, 2, b)
+	for range 300 { // until all connections have been made, as they are in a process that has run for long
+		a.ReadShards()
+		b.ReadShards()
+	}
 	if err := replica.CutOff(own.Masters[down]); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +88,8 @@ func TestWhatAReplicaHasNotGotItIsTold(t *testing.T) {
 	if err := replica.TakeOver(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() string { // somebody asks
+	eventually(t, func() string {
+		a.ReadShards() // as every lease is renewed
 		if _, err := b.PagesOf(context.Background(), belfry.UserID(user)); err != nil {
 			return fmt.Sprint("where the replica is, it is not asked: ", err)
 		}

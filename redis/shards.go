@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 )
@@ -70,7 +71,8 @@ func (p *Presence) shardOf(key string) *shard {
 	return p.shards.ranges[min(i, len(p.shards.ranges)-1)].shard
 }
 
-// readShards finds out which masters a cluster has. Where that fails, what was known stays.
+// readShards finds out which masters a cluster has. Where that fails, what was known stays. Where one is new, all is written
+// again: there may have been a connection to it while it was a replica.
 func (p *Presence) readShards() {
 	if !p.c.clustered() {
 		return
@@ -99,18 +101,27 @@ func (p *Presence) readShards() {
 	slices.SortFunc(all, func(a, b owned) int { return a.last - b.last })
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := make(map[*shard]bool)
+	for _, r := range p.shards.ranges {
+		before[r.shard] = true
+	}
 	p.shards.ranges = p.shards.ranges[:0]
-	left := maps.Clone(p.shards.byName)
+	left, other := maps.Clone(p.shards.byName), false
 	for _, o := range all {
 		s := p.shards.byName[o.name]
 		if s == nil {
 			s = p.addShard(o.name)
 		}
+		other = other || len(before) > 0 && !before[s]
 		p.shards.ranges = append(p.shards.ranges, slotRange{o.last, s})
 		delete(left, o.name)
 	}
 	for _, s := range left { // another has its slots
 		s.lost = ""
+	}
+	if other { // it has perhaps not got all that the one before it had
+		p.there = time.Now()
+		p.registerAll()
 	}
 }
 
