@@ -35,6 +35,11 @@
 // The pages of a node that is not listed among the nodes are believed by nobody. So a write of pages asks whether
 // the node is listed, in the same round trip, and where it is not, it is first listed and then writes again.
 //
-// What Redis may have lost is written again: all, when a connection was made anew or the node was not listed; and
-// a part with each beat in any case.
+// What Redis may have lost is written again: all, when a connection was made anew, the node was not listed or a cluster has
+// a new master; and a part with each beat in any case. That a user has left is written again too, for a turn of beats: a replica that
+// takes over may not have heard of it. Where a node has left a company and Redis has forgotten that, the others take it out
+// when its lease there has ended for as long as it lasts.
+//
+// While a slot of a cluster moves, scripts of which a key is missing have to wait for it; its companies count as they
+// do without Redis, and nothing else is troubled.
 package redis
