@@ -101,3 +101,49 @@ func TestWhatAReplicaHasNotGotItIsTold(t *testing.T) {
 	wantOnline(t, belfry.CompanyID(company), 3, 4, a, b)
 	wantSaid(t, belfry.CompanyID(company), 3, a, b)
 }
+
+// TestNodesGoOnWhereAReplicaOfAClusterTakesOver kills the master that has the nodes and their channels.
+func TestNodesGoOnWhereAReplicaOfAClusterTakesOver(t *testing.T) {
+	t.Parallel()
+	own, err := redistest.LaunchCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Stop()
+	slot := open(t, own.URL, "x").NodesSlot()
+	down := masterOf(slot)
+	if _, err := own.AddReplica(down); err != nil {
+		t.Fatal(err)
+	}
+	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
+	first, second := openPost(t, own.URL, "x", 1), openPost(t, own.URL, "x", 2)
+	wantFound(t, first, second)
+	second.watch(t, "page", belfry.UserRoom("ann"))
+	wantReached(t, first, "ann", 2)
+	company, user := namesOn(a, down)
+	a.join(user, company, "1")
+	b.join("bob", company, "2")
+	wantOnline(t, belfry.CompanyID(company), 2, 2, a, b)
+	forgetLosses(first, second)
+	if err := own.Masters[down].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	wantLost(t, first, second)
+	b.leave("bob", company, "2")
+	a.join(user, company, "3")
+	eventually(t, func() string { return answers([]*node{a, b}, true) })
+	wantFound(t, first, second)
+	wantReached(t, first, "ann", 2)
+	wantOnline(t, belfry.CompanyID(company), 1, 2, a, b)
+	wantSaid(t, belfry.CompanyID(company), 1, a)
+	wantPages(t, belfry.UserID(user), 2, a, b)
+	if err := own.Masters[down].Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := own.Masters[down].Follows(); err != nil {
+		t.Fatal(err)
+	}
+	b.join("cleo", company, "4")
+	wantOnline(t, belfry.CompanyID(company), 2, 3, a, b)
+	wantReached(t, first, "ann", 2)
+}
