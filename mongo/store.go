@@ -102,7 +102,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	config := options.Client().ApplyURI(o.URI).SetAppName("belfry").
 		SetTimeout(opTimeout).SetServerSelectionTimeout(selectTimeout).SetConnectTimeout(connectTimeout).
-		// Every answer is about what a majority has in its journals, and read where it was written.
+		// What is answered as stored, a majority has in its journals. Reads are of the primary, and of what it has: one that does not
+		// know yet that it is none may answer from before for some seconds.
 		SetReadPreference(readpref.Primary()).SetWriteConcern(writeconcern.Majority())
 	if err := config.Validate(); err != nil {
 		return nil, uriError(err)
