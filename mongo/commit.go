@@ -351,9 +351,13 @@ func (s *Store) heal(ctx context.Context, n number) error {
 
 // apply carries out the ops of a commit and says so.
 func (s *Store) apply(ctx context.Context, c *commit) error {
-	models := make(map[string][]driver.WriteModel)
+	models, updates := make(map[string][]driver.WriteModel), make(map[string][]driver.WriteModel)
 	for i := range c.Ops {
-		models[c.Ops[i].In] = append(models[c.Ops[i].In], c.Ops[i].model(int64(c.State.N)))
+		model := c.Ops[i].model(int64(c.State.N))
+		models[c.Ops[i].In] = append(models[c.Ops[i].In], model)
+		if c.Ops[i].Doc == nil {
+			updates[c.Ops[i].In] = append(updates[c.Ops[i].In], model)
+		}
 	}
 	var writes []func() error
 	for name, of := range models {
@@ -363,7 +367,17 @@ func (s *Store) apply(ctx context.Context, c *commit) error {
 		}
 		writes = append(writes, func() error {
 			_, err := collection.BulkWrite(ctx, of, options.BulkWrite().SetOrdered(false))
-			return exceptDuplicates(err)
+			if err == nil || exceptDuplicates(err) != nil {
+				return exceptDuplicates(err)
+			}
+			// A server may leave the updates behind a duplicate undone, ordered or not: FerretDB does (its issue 2612).
+			for _, model := range updates[name] {
+				_, err := collection.BulkWrite(ctx, []driver.WriteModel{model})
+				if err = exceptDuplicates(err); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	if err := together(writes...); err != nil {

@@ -114,6 +114,32 @@ func TestCommitIsCompletedByOthers(t *testing.T) {
 }
 
 // Nobody else need read or write for that.
+// TestWhatIsBehindADoneUpsertIsDoneToo has a commit completed of which a document is there already, and others are not: it was
+// left by a process that died, or another completes it at the same time.
+func TestWhatIsBehindADoneUpsertIsDoneToo(t *testing.T) {
+	ctx := context.Background()
+	db := database(t)
+	s := open(t, db)
+	ids := belfry.NewIDSource()
+	leaveCommit(t, db, s, ids)
+	var ops bson.A
+	for _, key := range []string{"first", "second", "third"} {
+		ops = append(ops, bson.D{{Key: "in", Value: "belfryFloors"}, {Key: "ids", Value: bson.A{key}}, {Key: "upsert", Value: true},
+			{Key: "set", Value: bson.D{{Key: "place", Value: bson.ObjectID(ids.New(time.Now()))}}}})
+	}
+	if _, err := db.Collection("belfryCommits").UpdateOne(ctx, bson.D{{Key: "_id", Value: commitID(3)}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "ops", Value: ops}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Collection("belfryFloors").InsertOne(ctx, bson.D{{Key: "_id", Value: "first"}, {Key: "v", Value: int64(3)}}); err != nil {
+		t.Fatal(err)
+	}
+	openImpatient(t, db)
+	if n, err := db.Collection("belfryFloors").CountDocuments(ctx, bson.D{{Key: "v", Value: int64(3)}}); err != nil || n != 3 {
+		t.Errorf("%d of 3 are there, %v", n, err)
+	}
+}
+
 func TestCommitThatCouldNotBeAppliedIsMadeUpFor(t *testing.T) {
 	ctx := context.Background()
 	db := database(t)
