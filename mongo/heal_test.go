@@ -251,18 +251,24 @@ func TestWhatIsRecordedAnotherProcessSees(t *testing.T) {
 	}
 }
 
+// addTrimmed stores four messages, commits 2 to 5, of which the last alone is kept.
+func addTrimmed(t *testing.T, db *driver.Database, s *mongo.Store, ids *belfry.IDSource) {
+	t.Helper()
+	for range 4 {
+		add(t, s, message(ids))
+	}
+	if _, err := db.Collection("belfryCommits").DeleteMany(context.Background(), bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: commitID(5)}}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestIdleProcessGoesOn has a process write after others, whose commits are no longer kept.
 func TestIdleProcessGoesOn(t *testing.T) {
 	ctx := context.Background()
 	db := database(t)
 	idle, busy := open(t, db), open(t, db)
 	ids := belfry.NewIDSource()
-	for range 4 {
-		add(t, busy, message(ids))
-	}
-	if _, err := db.Collection("belfryCommits").DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: commitID(5)}}}}); err != nil {
-		t.Fatal(err)
-	}
+	addTrimmed(t, db, busy, ids)
 	before, err := busy.Counts(ctx, ann)
 	if err != nil {
 		t.Fatal(err)
@@ -288,12 +294,7 @@ func TestProcessThatStoodStillMakesNoOtherHistory(t *testing.T) {
 	db := database(t)
 	still, busy := open(t, db), open(t, db)
 	ids := belfry.NewIDSource()
-	for range 4 {
-		add(t, busy, message(ids))
-	}
-	if _, err := db.Collection("belfryCommits").DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: commitID(5)}}}}); err != nil {
-		t.Fatal(err)
-	}
+	addTrimmed(t, db, busy, ids)
 	add(t, still, message(ids))
 	if got := still.Head(); got != 6 {
 		t.Errorf("it has made commit %d, want 6", got)

@@ -31,7 +31,11 @@ func TestWritesThatConcernManyFitIntoCommits(t *testing.T) {
 		})
 	}
 	// The writer has one, or some, and waits for its turn.
-	for end := time.Now().Add(patience); s.Waiting() < writes-1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); s.Waiting() < writes-1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			release()
+			t.Fatalf("%d of %d writes wait for the next commit", s.Waiting(), writes)
+		}
 	}
 	release()
 	writing.Wait()
