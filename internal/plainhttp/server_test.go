@@ -199,6 +199,7 @@ func TestShutdownAnswersWhatHasBegun(t *testing.T) {
 	if n, err := idle.Read(make([]byte, 1)); n > 0 || err != io.EOF {
 		t.Errorf("the idle connection: %d, %v", n, err)
 	}
+	b.isClosing() // Shutdown has come to all connections when it lets go of the lock
 	select {
 	case err := <-done:
 		t.Fatal("it did not wait:", err)
