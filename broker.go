@@ -1,6 +1,9 @@
 package belfry
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // The events that pages get.
 const (
@@ -45,8 +48,10 @@ type Envelope struct {
 	// Cursor, where set, follows the arguments: the page that has got the event
 	// has been told everything up to there.
 	Cursor Cursor
-	// Disconnect ends the pages in the rooms; there is no event then.
+	// Disconnect ends the pages in the rooms; there is no event then. Where Revoked is set, which is for Emit alone, it ends
+	// those whose tokens are void by it ([TokenVoid]).
 	Disconnect bool
+	Revoked    time.Time
 	// Recount, where set, names users and companies (see [Pruned]) whose counts have changed without an event that says so,
 	// and Resettle that these users' settings have. There is no event then: each node looks them up for its own pages.
 	Recount  []Identity

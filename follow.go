@@ -94,7 +94,7 @@ func (f *follower) refresh() {
 }
 
 const (
-	// refreshStep bounds the users whose preferences are asked for at once.
+	// refreshStep bounds the users whose settings are asked for at once.
 	refreshStep = 500
 	// refreshRetry is the rest after a failure.
 	refreshRetry = time.Second
@@ -116,13 +116,17 @@ func (s *Service) keepRefreshing() {
 	}
 }
 
-// refreshAll learns what is set for users with pages here, and tells those their counts for whom it is something else than was known.
+// refreshAll learns what is set for users with pages here, tells those their counts for whom it is something else than was known,
+// and ends the pages whose tokens are void.
 func (s *Service) refreshAll(ctx context.Context) error {
 	users := make(map[UserID]struct{})
 	for _, who := range s.presence.Here("") {
 		users[who.User] = struct{}{}
 	}
 	for step := range slices.Chunk(slices.Collect(maps.Keys(users)), refreshStep) {
+		if err := s.endVoid(ctx, step); err != nil {
+			return err
+		}
 		set, err := s.store.Preferences(ctx, step)
 		if err != nil {
 			return err

@@ -30,6 +30,7 @@ type page struct {
 	kept   []event // until it is released
 	events []event
 	since  belfry.Cursor
+	issued time.Time   // its token; zero of a page without one
 	pace   func() bool // nil for a page that takes everything at once; set before it logs in
 }
 
@@ -71,6 +72,10 @@ func (h *hub) Emit(env belfry.Envelope) int {
 		}
 	}
 	for p := range reached {
+		if env.Disconnect && !env.Revoked.IsZero() && (p.issued.IsZero() || !belfry.TokenVoid(p.issued, env.Revoked)) {
+			delete(reached, p)
+			continue
+		}
 		if env.Disconnect {
 			p.leaveAll()
 			continue
@@ -155,6 +160,12 @@ func (p *page) leaveAll() {
 	for _, room := range p.hub.rooms {
 		delete(room, p)
 	}
+}
+
+func (p *page) isGone() bool {
+	p.hub.mu.Lock()
+	defer p.hub.mu.Unlock()
+	return p.gone
 }
 
 // all returns the events so far.
@@ -264,6 +275,7 @@ func (b *bench) login(who belfry.Identity, options ...belfry.LoginOptions) (*pag
 	if len(options) > 0 {
 		o = options[0]
 	}
+	p.issued = o.Issued
 	w, err := b.Login(context.Background(), who, p, o)
 	if err != nil {
 		b.t.Fatalf("Login: %v", err)

@@ -471,3 +471,57 @@ func TestWhatIsSetElsewhereWhileANodeIsCutOffIsKnownAfterwards(t *testing.T) {
 		return told(anns) == before && told(bobs) == bobBefore+1
 	})
 }
+
+// TestATokenThatIsMadeVoidElsewhereWhileANodeIsCutOffEndsItsPages has the node learn it when it hears the others again, too late for
+// them and too early for a page that has shown a new token meanwhile.
+func TestATokenThatIsMadeVoidElsewhereWhileANodeIsCutOffEndsItsPages(t *testing.T) {
+	in := newInstallation(t, 2, never, never)
+	now := time.Now()
+	old := belfry.LoginOptions{Issued: now.Add(-time.Minute)}
+	p, _ := in.nodes[1].login(ann, old)
+	elsewhere, _ := in.nodes[1].login(annOther, old)
+	stay := make(map[string]*page)
+	stay["of another user"], _ = in.nodes[1].login(bob, old)
+	stay["without a token"], _ = in.nodes[1].login(ann)
+	in.links[1].setCut(true)
+	if _, err := in.nodes[0].Revoke(t.Context(), ann.User); err != nil {
+		t.Fatal(err)
+	}
+	stay["with a new token"], _ = in.nodes[1].login(ann, belfry.LoginOptions{Issued: now.Add(time.Minute)})
+	if p.isGone() || elsewhere.isGone() {
+		t.Fatal("the node has heard of it: this test shows nothing")
+	}
+	in.links[1].setCut(false)
+	waitFor(t, func() bool { return p.isGone() && elsewhere.isGone() })
+	for which, p := range stay {
+		if p.isGone() {
+			t.Errorf("the page %s is gone", which)
+		}
+	}
+}
+
+// TestATokenThatIsFoundVoidWhileItsPageComesIsRefused has a node find out after the last question about a token and before its page is in a
+// room.
+func TestATokenThatIsFoundVoidWhileItsPageComesIsRefused(t *testing.T) {
+	in := newInstallation(t, 2, never, never)
+	old := belfry.LoginOptions{Issued: time.Now().Add(-time.Minute)}
+	elsewhere, _ := in.nodes[1].login(annOther, old)
+	checked, err := in.nodes[1].CheckToken(t.Context(), ann, old.Issued)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.links[1].setCut(true)
+	in.store.set(func(s *shakyStore) {
+		s.profile = sync.OnceFunc(func() {
+			if _, err := in.nodes[0].Revoke(t.Context(), ann.User); err != nil {
+				t.Error(err)
+			}
+			in.links[1].setCut(false)
+			waitFor(t, elsewhere.isGone)
+		})
+	})
+	old.Checked = checked
+	if _, err := in.nodes[1].Login(t.Context(), ann, in.nodes[1].hub.newPage(), old); belfry.ErrorCode(err) != belfry.ErrUnauthorized {
+		t.Errorf("the page is let in: %v", err)
+	}
+}

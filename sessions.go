@@ -44,8 +44,11 @@ func (s *Service) UnwatchTopic(page Page, topic string) {
 	s.broker.Unwatch(page.ID(), []string{TopicRoom(topic)})
 }
 
-// checkRevoked refuses a token that was issued before the user's were made void. Tokens
-// say the second in which they were issued: one of the very second is void, too.
+// TokenVoid reports whether a token is void that was issued at a time, or does not say when, if those of its user were made
+// void at another, if ever. Both are seconds: a token of the very second is void, too.
+func TokenVoid(issued, revoked time.Time) bool { return !revoked.IsZero() && !issued.After(revoked) }
+
+// checkRevoked refuses a token that was issued before the user's were made void.
 func (s *Service) checkRevoked(ctx context.Context, who Identity, o LoginOptions) error {
 	if o.Trusted || o.Checked.revocations == s.revocations.Load()+1 { // nothing has happened since
 		return nil
@@ -84,8 +87,8 @@ func (s *Service) checkToken(ctx context.Context, who Identity, issued time.Time
 
 // allows fails with [ErrUnauthorized] if a token that was issued then is void.
 func (p *Profile) allows(issued time.Time) error {
-	switch revoked := p.Revoked; {
-	case revoked.IsZero() || issued.After(revoked):
+	switch {
+	case !TokenVoid(issued, p.Revoked):
 		return nil
 	case issued.IsZero():
 		return Errorf(ErrUnauthorized, "the user's tokens were made void; ask the application for a new one that says when it was issued (iat)")
@@ -103,6 +106,19 @@ func (s *Service) look(ctx context.Context, who Identity) (check TokenCheck, pro
 	check.member = profile.Member
 	s.preferences.learn([]UserID{who.User}, map[UserID][]Preference{who.User: profile.Preferences}, changes, s.now())
 	return check, profile, nil
+}
+
+// endVoid ends the pages here of users whose tokens were made void while this node did not hear of it.
+func (s *Service) endVoid(ctx context.Context, users []UserID) error {
+	all, err := s.store.Revoked(ctx, users)
+	if len(all) == 0 {
+		return err
+	}
+	s.revocations.Add(1) // for pages that are in no room yet
+	for user, revoked := range all {
+		s.broker.Emit(Envelope{Rooms: []string{UserRoom(user)}, Disconnect: true, Revoked: revoked})
+	}
+	return nil
 }
 
 // lookAgain reads what other nodes may have made void or set before this one listened for the user of a page that logs in. What they do

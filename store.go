@@ -287,6 +287,9 @@ type SettingStore interface {
 	// An earlier time than before changes nothing.
 	Revoke(ctx context.Context, user UserID, before time.Time) error
 
+	// Revoked returns the times that Revoke has set for those of the users who have one. Second precision.
+	Revoked(ctx context.Context, users []UserID) (map[UserID]time.Time, error)
+
 	// Profile returns what is known of an identity and its user. Every login asks for it.
 	Profile(ctx context.Context, who Identity) (Profile, error)
 }

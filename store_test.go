@@ -26,6 +26,8 @@ type shakyStore struct {
 	since func() (told func(entries []belfry.LogEntry), err error)
 	// unreadable is who has a log that cannot be read.
 	unreadable belfry.UserID
+	// profile, where set, runs after Profile has read.
+	profile func()
 	// counts, where set, is the answer of Counts; count, where set, is waited for before.
 	counts error
 	count  func(ctx context.Context, who belfry.Identity)
@@ -161,6 +163,12 @@ func (s *shakyStore) Mark(ctx context.Context, who belfry.Identity, mark belfry.
 func (s *shakyStore) Profile(ctx context.Context, who belfry.Identity) (belfry.Profile, error) {
 	if _, _, fail := s.state(); fail != nil {
 		return belfry.Profile{}, fail
+	}
+	s.mu.Lock()
+	read := s.profile
+	s.mu.Unlock()
+	if read != nil {
+		defer read()
 	}
 	return s.Store.Profile(ctx, who)
 }

@@ -24,10 +24,7 @@ type preferenceDocument struct {
 
 // Preferences implements [belfry.SettingStore].
 func (s *Store) Preferences(ctx context.Context, users []belfry.UserID) (map[belfry.UserID][]belfry.Preference, error) {
-	if len(users) == 0 {
-		return nil, ctx.Err()
-	}
-	found, err := find[settingsDocument](ctx, s.c.settings, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: users}}}})
+	found, err := s.settingsOf(ctx, users)
 	if err != nil {
 		return nil, portError(ctx, err)
 	}
@@ -42,6 +39,14 @@ func (s *Store) Preferences(ctx context.Context, users []belfry.UserID) (map[bel
 		all[belfry.UserID(d.User)] = d.preferences()
 	}
 	return all, nil
+}
+
+// settingsOf returns what there is of users.
+func (s *Store) settingsOf(ctx context.Context, users []belfry.UserID) ([]settingsDocument, error) {
+	if len(users) == 0 {
+		return nil, ctx.Err()
+	}
+	return find[settingsDocument](ctx, s.c.settings, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: users}}}})
 }
 
 func (d *settingsDocument) preferences() (all []belfry.Preference) {
@@ -87,6 +92,29 @@ func (s *Store) Revoke(ctx context.Context, user belfry.UserID, before time.Time
 		c.do(op{In: belfrySettings, IDs: []any{string(user)}, Upsert: true, Set: bson.D{{Key: "revokedBefore", Value: before}}})
 		return c, nil
 	})
+}
+
+// Revoked implements [belfry.SettingStore]. It reads in a snapshot for the same reason as Profile.
+func (s *Store) Revoked(ctx context.Context, users []belfry.UserID) (map[belfry.UserID]time.Time, error) {
+	touches := make([]string, 0, len(users))
+	for _, user := range users {
+		touches = append(touches, touchUser(user))
+	}
+	var found []settingsDocument
+	_, err := s.snapshot(ctx, touches, func(ctx context.Context) (err error) {
+		found, err = s.settingsOf(ctx, users)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[belfry.UserID]time.Time)
+	for _, d := range found {
+		if d.RevokedBefore != nil {
+			all[belfry.UserID(d.User)] = timeOf(d.RevokedBefore)
+		}
+	}
+	return all, nil
 }
 
 // Profile implements [belfry.SettingStore]. Tokens that are void are so as soon as that is

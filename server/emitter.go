@@ -36,7 +36,7 @@ func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 	for _, f := range []format{formatHTML, formatText} {
 		to := e.pages.To(f.roomsOf(env.Rooms)...).Except(env.Except...).Except(f.roomsOf(env.Except)...)
 		if env.Disconnect {
-			pages += disconnect(to)
+			pages += disconnect(to, env.Revoked)
 			continue
 		}
 		if !to.Occupied() {
@@ -55,9 +55,12 @@ func (e *emitter) Emit(env belfry.Envelope) (pages int) {
 // Pace implements [belfry.Emitter].
 func (e *emitter) Pace() { e.pages.Pace() }
 
-// disconnect ends the sockets of a broadcast and returns how many.
-func disconnect(to socketio.Broadcast) (sockets int) {
+// disconnect ends the sockets of a broadcast, where the time is set only those with tokens that are void by it, and returns how many.
+func disconnect(to socketio.Broadcast, revoked time.Time) (sockets int) {
 	for s := range to.Sockets() {
+		if p := pageOf(s); !revoked.IsZero() && (p == nil || !p.isVoid(revoked)) {
+			continue
+		}
 		s.Disconnect(true)
 		sockets++
 	}

@@ -295,6 +295,7 @@ func (g *gateway) renew(ctx context.Context, p *page, arg json.RawMessage) (any,
 	for _, topic := range p.setTopics(claims.Topics) {
 		g.service.UnwatchTopic(p, topic)
 	}
+	p.renew(claims.Issued)
 	g.expiry.watch(p, claims.Expires)
 	return struct {
 		OK        bool      `json:"ok"`

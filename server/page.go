@@ -23,9 +23,30 @@ type page struct {
 	expiry pageExpiry
 
 	mu       sync.Mutex
+	token    pageToken     // that it has shown last
 	topics   []string      // globs of those that it may join
 	gone     string        // why the server ends it, if it does
 	received *rate.Limiter // of what it may confirm; nil until it confirms something
+}
+
+// A pageToken says when a page's token was issued, if the page had to show one.
+type pageToken struct {
+	issued time.Time // zero where it does not say
+	none   bool
+}
+
+// isVoid reports whether the page has a token that is void, those of its user having been made so at a time.
+func (p *page) isVoid(revoked time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.token.none && belfry.TokenVoid(p.token.issued, revoked)
+}
+
+// renew notes when another token was issued.
+func (p *page) renew(issued time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.token = pageToken{issued: issued}
 }
 
 // What a page may confirm, in messages: more than it can have got would only push
@@ -48,7 +69,10 @@ func (p *page) mayConfirm(n int) bool {
 var _ belfry.Page = (*page)(nil)
 
 func newPage(s *socketio.Socket, l login, zone *time.Location) *page {
-	return &page{socket: s, who: l.who, format: l.format, zone: zone, topics: l.topics}
+	return &page{
+		socket: s, who: l.who, format: l.format, zone: zone,
+		token: pageToken{l.options.Issued, l.options.Trusted}, topics: l.topics,
+	}
 }
 
 // ID implements [belfry.Page].

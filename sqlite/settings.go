@@ -18,6 +18,7 @@ const (
 
 	sqlRevoke = `INSERT INTO revoked (receiver, before) VALUES (?, ?)
 		ON CONFLICT DO UPDATE SET before = excluded.before WHERE excluded.before > before`
+	sqlRevoked = `SELECT receiver, before FROM revoked WHERE receiver IN (SELECT value FROM json_each(?))`
 )
 
 // Preferences implements [belfry.SettingStore].
@@ -69,4 +70,21 @@ func (s *Store) Revoke(ctx context.Context, user belfry.UserID, before time.Time
 		return err
 	})
 	return portError(ctx, err)
+}
+
+// Revoked implements [belfry.SettingStore].
+func (s *Store) Revoked(ctx context.Context, users []belfry.UserID) (map[belfry.UserID]time.Time, error) {
+	names, err := json.Marshal(users)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[belfry.UserID]time.Time)
+	err = s.read(ctx, sqlRevoked, []any{string(names)}, func(rows *sql.Rows) error {
+		var user belfry.UserID
+		var before int64
+		err := rows.Scan((*string)(&user), &before)
+		all[user] = scanDate(before)
+		return err
+	})
+	return all, err
 }

@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"testing"
 	"time"
@@ -68,6 +69,25 @@ func testRevoke(t *testing.T, f *fixture) {
 	}
 	if at := f.profile(belfry.Identity{User: "10", Company: "1"}).Revoked; !at.IsZero() {
 		t.Errorf("another user's tokens are revoked before %v", at)
+	}
+	if err := f.Revoke(ctx, "' ON", start); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.SetPreferences(ctx, "10", []belfry.Preference{{Off: true}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		of   []belfry.UserID
+		want map[belfry.UserID]time.Time
+	}{
+		{[]belfry.UserID{"nobody", "10", "1", "1"}, map[belfry.UserID]time.Time{"1": start.Add(time.Second)}},
+		{[]belfry.UserID{"' ON", "1"}, map[belfry.UserID]time.Time{"1": start.Add(time.Second), "' ON": start}},
+		{[]belfry.UserID{"10"}, nil},
+		{nil, nil},
+	} {
+		if got, err := f.Revoked(ctx, c.of); err != nil || !maps.EqualFunc(got, c.want, time.Time.Equal) {
+			t.Errorf("of %q tokens are void before %v (%v), want %v", c.of, got, err, c.want)
+		}
 	}
 }
 
