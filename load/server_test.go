@@ -69,18 +69,43 @@ func serve(t *testing.T, alter ...func(*server.Options)) Options {
 // mustRun runs and fails the test where the report says that anything went wrong.
 func mustRun(t *testing.T, o Options) *Report {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	defer cancel()
-	r, err := Run(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := runToEnd(t, o)
 	if r.Interrupted || r.Connect.Opened != o.Pages || r.Life.Away > 0 || len(r.Errors) > 0 || r.Verify.Faults > 0 {
 		var text strings.Builder
 		r.Print(&text)
 		t.Errorf("the run did not go well:\n%s", &text)
 	}
 	return r
+}
+
+// runToEnd runs and fails the test where there is no report.
+func runToEnd(t *testing.T, o Options) *Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	r, err := Run(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// runUntil runs against a new server each time, and for longer and longer, until the report says enough: a machine may have no time for a
+// short run.
+func runUntil(t *testing.T, start func() Options, enough func(*Report) bool) *Report {
+	t.Helper()
+	o := start()
+	for d := o.Duration; ; d *= 4 {
+		o.Duration = d
+		r := runToEnd(t, o)
+		switch {
+		case enough(r):
+			return r
+		case d > deadline/8:
+			t.Fatalf("in %v there were %d pushes; errors %v", d, r.Pushes.OK, r.Errors)
+		}
+		o = start()
+	}
 }
 
 func TestEveryScenarioRunsAgainstTheServerWithoutFaults(t *testing.T) {
@@ -153,11 +178,14 @@ func TestASlowPageThatLeavesHasLostNothingOfWhatItHasNotRead(t *testing.T) {
 }
 
 func TestARateIsKeptAndHonest(t *testing.T) {
-	o := serve(t)
-	o.Scenario, o.Rate, o.Duration = Unicast, 200, time.Second
-	r := mustRun(t, o)
-	if n := r.Pushes.Count; n < 150 || n > 250 {
-		t.Errorf("%d pushes in about a second, want 200", n)
+	of := func(r *Report) (share float64) { return float64(r.Pushes.Count) / r.Seconds / 200 }
+	r := runUntil(t, func() Options {
+		o := serve(t)
+		o.Scenario, o.Rate, o.Duration = Unicast, 200, time.Second
+		return o
+	}, func(r *Report) bool { return of(r) > 0.75 })
+	if of(r) > 1.25 || r.Verify.Faults > 0 {
+		t.Errorf("%d pushes in %.2f s, want 200 a second; %+v", r.Pushes.Count, r.Seconds, r.Verify)
 	}
 	if r.Deliveries.Latency.Count == 0 || r.Deliveries.Latency.P50 < r.Pushes.Lag.P50 {
 		t.Errorf("latency %+v does not count from when a push was meant to be sent (%+v late)", r.Deliveries.Latency, r.Pushes.Lag)
