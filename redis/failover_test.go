@@ -112,7 +112,8 @@ func TestNodesGoOnWhereAReplicaOfAClusterTakesOver(t *testing.T) {
 	defer own.Stop()
 	slot := open(t, own.URL, "x").NodesSlot()
 	down := masterOf(slot)
-	if _, err := own.AddReplica(down); err != nil {
+	replica, err := own.AddReplica(down)
+	if err != nil {
 		t.Fatal(err)
 	}
 	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
@@ -131,6 +132,9 @@ func TestNodesGoOnWhereAReplicaOfAClusterTakesOver(t *testing.T) {
 	wantLost(t, first, second)
 	b.leave("bob", company, "2")
 	a.join(user, company, "3")
+	if err := replica.Leads(); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, func() string { return answers([]*node{a, b}, true) })
 	wantFound(t, first, second)
 	wantReached(t, first, "ann", 2)

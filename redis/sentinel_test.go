@@ -77,6 +77,9 @@ func TestNodesGoOnAtTheMasterThatSentinelsName(t *testing.T) {
 		a.join("ann", "acme", late) // it returns
 		b.leave("bob", "acme", "2")
 		posts[1].watch(t, late, belfry.UserRoom(user)) // it returns, too
+		if err := replica.Leads(); err != nil {
+			t.Fatal(err)
+		}
 		eventually(t, func() string {
 			if now, _, err := own.Master(); err != nil || now != replica {
 				return fmt.Sprintf("the sentinels have not named the replica (%v)", err)

@@ -22,8 +22,9 @@ import (
 // Variable names another server for the tests, as a redis:// URL.
 const Variable = "BELFRY_TEST_REDIS"
 
-// patience is how long a server may take to start, and a cluster to agree.
-const patience = 20 * time.Second
+// patience is how long a server may take to start, and a cluster to agree: an election that fails is held again after four times the
+// timeout of its nodes, or twice that of a failover by Sentinel (8 and 10 s here).
+const patience = time.Minute
 
 // A Server is there until Stop. Its methods are for one goroutine at a time.
 type Server struct {

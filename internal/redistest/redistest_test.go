@@ -88,7 +88,7 @@ func TestSentinelsHaveTheReplicaTakeOver(t *testing.T) {
 	if err := old.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := replica.says("replication", "role:master"); err != nil {
+	if err := replica.Leads(); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := replica.Command("GET a"); n != "1" || err != nil {

@@ -89,6 +89,9 @@ func (s *Server) says(section string, words ...string) error {
 // Follows returns when the server is a replica, and has what its master has.
 func (s *Server) Follows() error { return s.says("replication", "role:slave", "master_link_status:up") }
 
+// Leads returns when the server, which was a replica, is a master.
+func (s *Server) Leads() error { return s.says("replication", "role:master") }
+
 // Master returns the server that the sentinels, all of them, take for the master, and the other.
 func (s *Sentinels) Master() (master, other *Server, err error) {
 	err = eventually(func() error {
