@@ -128,7 +128,7 @@ func TestACloseDoesNotWaitForWhatOtherNodesHaveStored(t *testing.T) {
 	}()
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the service does not close")
 	}
 	if len(s.line.flights) > 0 {

@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds every wait of a test. It decides nothing in a run that is well.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // slow are heartbeats that do not come up during a test.
 var slow = Options{PingInterval: time.Hour, PingTimeout: time.Hour}

@@ -144,7 +144,7 @@ func (n *node) leave(user, company, page string) {
 func eventually(t testing.TB, condition func() string) {
 	t.Helper()
 	wrong := ""
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if wrong = condition(); wrong == "" {
 			return
 		}

@@ -21,7 +21,7 @@ import (
 
 // patience bounds every wait of the tests. It never decides a result that is
 // not already wrong.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // start serves a server on a port of its own until the test ends.
 func start(t testing.TB, options socketio.Options) (*socketio.Server, string) {

@@ -19,7 +19,7 @@ import (
 )
 
 // deadline bounds every wait of the tests.
-const deadline = 20 * time.Second
+const deadline = 30 * time.Second
 
 // binary is the program, built once by TestMain.
 var binary string

@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds every wait of a test. It decides nothing in a run that is well.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 var (
 	testKey = NewKey(strings.Repeat("s", 32))
