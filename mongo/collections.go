@@ -52,10 +52,22 @@ func collectionsOf(db *driver.Database) collections {
 	return c
 }
 
-// wantNotUnique fails where an application has had its collections refuse documents for more than their _id. A commit stands before it
-// is applied: what was refused then would be missing, and nobody told.
-func (c *collections) wantNotUnique(ctx context.Context) error {
+// wantUnruled fails where an application has had its collections refuse documents for more than their _id. A commit stands before it
+// is applied: what an index refused then would be missing, and nobody told, and what a validator refused would hold up all commits after it.
+func (c *collections) wantUnruled(ctx context.Context) error {
 	for _, one := range []*driver.Collection{c.messages, c.activities} {
+		found, err := one.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: one.Name()}})
+		if err != nil {
+			return err
+		}
+		for _, collection := range found {
+			if refuses, err := validates(collection.Options); err != nil {
+				return err
+			} else if refuses {
+				return belfry.Errorf(belfry.ErrInvalid, "%s has a validator, so that messages and activities could be refused: drop it, "+
+					`or have it warn only (collMod with validationAction: "warn")`, one.Name())
+			}
+		}
 		indexes, err := one.Indexes().ListSpecifications(ctx)
 		if err != nil {
 			return err
@@ -68,6 +80,21 @@ func (c *collections) wantNotUnique(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// validates reports whether a collection refuses documents by rules, given its options (the field options of what listCollections
+// answers).
+func validates(options bson.Raw) (bool, error) {
+	var rules struct {
+		Validator bson.D `bson:"validator"`
+		Action    string `bson:"validationAction"`
+		Level     string `bson:"validationLevel"`
+	}
+	if len(options) == 0 {
+		return false, nil
+	}
+	err := bson.Unmarshal(options, &rules)
+	return len(rules.Validator) > 0 && rules.Action != "warn" && rules.Level != "off", err
 }
 
 // usesIndexes reports whether the server uses indexes. FerretDB 1 finds documents by

@@ -141,7 +141,7 @@ func (s *Store) open(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
-	if err := s.c.wantNotUnique(ctx); err != nil {
+	if err := s.c.wantUnruled(ctx); err != nil {
 		return err
 	}
 	indexed, err := usesIndexes(ctx, s.c.commits.Database())
