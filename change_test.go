@@ -200,14 +200,19 @@ func TestEveryMessageCarriesTheCountsOfWhoeverGetsIt(t *testing.T) {
 }
 
 func TestWhatExpiresIsTakenBackEverywhere(t *testing.T) {
-	b := newBench(t)
+	clock := newClock()
+	b := newBench(t, func(o *belfry.ServiceOptions) { o.Now = clock.time })
 	p, _ := b.login(ann)
-	soon := time.Now().Add(time.Second)
+	soon := clock.time().Add(time.Second)
 	b.send(belfry.Push{Message: belfry.Message{Title: "m", Expires: soon}, Receivers: []belfry.UserID{"1"}})
 	n := notice("n", "", true)
 	n.Message.Expires = soon.Add(time.Millisecond)
 	b.send(n)
 	b.push("stays", "", "1")
+	if c := b.counts(ann); c.Unread != 3 {
+		t.Errorf("counts are %+v before anything expires", c)
+	}
+	clock.pass(2 * time.Second)
 	waitFor(t, func() bool { return b.counts(ann).Unread == 1 && len(p.got(belfry.EventChanged)) >= 1 })
 	waitFor(t, func() bool {
 		gone := 0
@@ -221,7 +226,7 @@ func TestWhatExpiresIsTakenBackEverywhere(t *testing.T) {
 	if got := b.inbox(ann, belfry.InboxQuery{}); got != "stays " {
 		t.Errorf("the inbox is %q", got)
 	}
-	_, err := b.PushMessage(context.Background(), belfry.Push{Message: belfry.Message{Title: "m", Expires: time.Now()}, Receivers: []belfry.UserID{"1"}}, nil)
+	_, err := b.PushMessage(context.Background(), belfry.Push{Message: belfry.Message{Title: "m", Expires: clock.time()}, Receivers: []belfry.UserID{"1"}}, nil)
 	wantInvalid(t, err, "expiresAt is over already")
 }
 
