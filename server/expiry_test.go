@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 func TestPagesAreAskedForATokenAndEndedInTime(t *testing.T) {
@@ -97,30 +99,54 @@ func TestEveryPageIsEndedOnceWhateverTheOrder(t *testing.T) {
 
 func TestAPageThatShowsNoNewTokenIsEndedAndOneThatDoesStays(t *testing.T) {
 	f := start(t)
-	login := func(uid string) *client {
-		return dial(t, f.Addr(), dialing{auth: map[string]string{"token": f.tokenOf(uid, "1", 2*time.Second), "format": "text"}})
+	ttl := 2 * time.Second
+	login := func(uid string) (*client, time.Time) {
+		t.Helper()
+		for ; ttl <= 2*deadline; ttl *= 2 { // where a token expires before its page is there, the next one is good for longer
+			token := f.tokenOf(uid, "1", ttl)
+			var claims jwt.RegisteredClaims
+			if _, _, err := jwt.NewParser().ParseUnverified(token, &claims); err != nil {
+				t.Fatal(err)
+			}
+			page := dial(t, f.Addr(), dialing{auth: map[string]string{"token": token, "format": "text"}})
+			if len(page.refusals) == 0 && time.Now().Before(claims.ExpiresAt.Time) {
+				return page, claims.ExpiresAt.Time
+			}
+			page.vanish()
+		}
+		t.Fatal("no token is good for long enough")
+		return nil, time.Time{}
 	}
-	lazy, diligent := login("1"), login("2")
-	var asked struct {
-		ExpiresAt time.Time
-		Seconds   int
-	}
-	for _, page := range []*client{lazy, diligent} {
-		if asked = parse[struct {
+	wantAsked := func(page *client, expires time.Time) {
+		t.Helper()
+		asked := parse[struct {
 			ExpiresAt time.Time
 			Seconds   int
-		}](t, page.next("token_expiring")); asked.ExpiresAt.Before(time.Now()) {
-			t.Errorf("the page was asked %+v", asked)
+		}](t, page.next("token_expiring"))
+		if left := int(time.Until(expires).Seconds()); !asked.ExpiresAt.Equal(expires) || asked.Seconds < left {
+			t.Errorf("the page was asked %+v, with %d seconds left until %v", asked, left, expires)
 		}
 	}
-	for _, bad := range []string{`{}`, `{"token":"x"}`, fmt.Sprintf(`{"token":%q}`, f.tokenOf("1", "1", time.Hour))} {
-		if answer := parse[loginAnswer](t, diligent.call("renew", bad)); answer.OK || answer.Error.Code != "unauthorized" {
-			t.Errorf("%s was answered %+v", bad, answer)
-		}
+	diligent, expires := login("2")
+	wantAsked(diligent, expires)
+	renew := func(token string) loginAnswer {
+		t.Helper()
+		return parse[loginAnswer](t, diligent.call("renew", fmt.Sprintf(`{"token":%q}`, token)))
 	}
-	if answer := parse[loginAnswer](t, diligent.call("renew", fmt.Sprintf(`{"token":%q}`, f.tokenOf("2", "1", time.Hour)))); !answer.OK {
+	// The rest has all the time that there is, as the page has a new token.
+	if answer := renew(f.tokenOf("2", "1", time.Hour)); !answer.OK {
 		t.Errorf("renew answered %+v", answer)
 	}
+	for _, bad := range []string{"", "x", f.tokenOf("1", "1", time.Hour)} {
+		if answer := renew(bad); answer.OK || answer.Error.Code != "unauthorized" {
+			t.Errorf("renewing with %q was answered %+v", bad, answer)
+		}
+	}
+	if answer := renew(f.tokenOf("2", "1", time.Hour)); !answer.OK {
+		t.Errorf("renew answered %+v after what was refused", answer)
+	}
+	lazy, expires := login("1") // who is ended later than the other would have been
+	wantAsked(lazy, expires)
 	lazy.gone()
 	f.message("2", "still there")
 	diligent.next("new_msg")
