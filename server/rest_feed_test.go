@@ -33,17 +33,21 @@ func activityTitles(activities []restActivity) string {
 
 func TestRestFeedIsFiltered(t *testing.T) {
 	f := start(t)
-	f.records(t, "a", `,"operatorID":1,"objectType":4,"objectID":7`)
+	first := f.records(t, "a", `,"operatorID":1,"objectType":4,"objectID":7`)
 	f.records(t, "b", `,"operatorID":2,"objectType":4,"objectID":7`)
 	f.records(t, "c", `,"operatorID":1,"objectType":4,"objectID":8`)
 	last := f.records(t, "d", `,"operatorID":1,"objectType":5,"objectID":7`)
-	id, err := belfry.ParseObjectID(last.ActivityID)
-	if err != nil {
-		t.Fatal(err)
+	timeOf := func(r activityReceipt) time.Time {
+		t.Helper()
+		id, err := belfry.ParseObjectID(r.ActivityID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.Time().UTC()
 	}
-	at := id.Time().UTC()
-	span := func(from, until time.Duration) string {
-		return "from=" + at.Add(from).Format(time.RFC3339Nano) + "&until=" + at.Add(until).Format(time.RFC3339Nano)
+	begin, end := timeOf(first), timeOf(last)
+	span := func(from, until time.Time) string {
+		return "from=" + from.Format(time.RFC3339Nano) + "&until=" + until.Format(time.RFC3339Nano)
 	}
 	for filter, want := range map[string]string{
 		"":                                     "d c b a",
@@ -52,11 +56,11 @@ func TestRestFeedIsFiltered(t *testing.T) {
 		"objectType=4&objectID=7":              "b a",
 		"objectType=4&objectID=7&operatorID=1": "a",
 		"limit=2":                              "d c",
-		span(-time.Minute, time.Second):        "d c b a",
-		span(time.Second, time.Minute):         "",
-		span(-time.Minute, -10*time.Second):    "",
-		span(time.Millisecond, time.Minute):    "",
 		"group=false":                          "d c b a",
+		span(begin.Add(-time.Minute), end.Add(time.Second)):   "d c b a",
+		span(end.Add(time.Second), end.Add(time.Minute)):      "",
+		span(begin.Add(-time.Minute), begin):                  "",
+		span(end.Add(time.Millisecond), end.Add(time.Minute)): "",
 	} {
 		if got := activityTitles(f.feedOf(t, filter).Items); got != want {
 			t.Errorf("%s: %s, want %s", filter, got, want)
