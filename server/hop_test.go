@@ -180,7 +180,7 @@ func TestANodeThatStopsTellsItsPagesThroughOthers(t *testing.T) {
 }
 
 func TestManyPollsGoOverOneConnectionAlsoWhenTheyWaitForLong(t *testing.T) {
-	c := startCluster(t, 2)
+	c := startCluster(t, 2, func(o *Options) { o.PingInterval = time.Hour }) // no poll is answered with a ping
 	owner := c.nodes[0]
 	query := "EIO=4&transport=polling&sid=" + begin(t, owner.Addr())
 	pass := func(method, body string) rawAnswer {
