@@ -157,8 +157,8 @@ func TestStopCutsOffACallerThatDoesNotFinish(t *testing.T) {
 	}
 }
 
-// Balancers and browsers connect ahead of need. The context ends before [http.Server.Shutdown] would take such
-// a connection for one that nobody uses, which is after 5 seconds.
+// Balancers and browsers connect ahead of need. A port has half of the time, which is over before [http.Server.Shutdown] would
+// take such a connection for one that nobody uses: that is after 5 seconds.
 func TestStopDoesNotWaitForTheRequestOfAConnection(t *testing.T) {
 	f := start(t)
 	for _, addr := range []string{f.Addr(), f.PushAddr()} {
@@ -169,7 +169,7 @@ func TestStopDoesNotWaitForTheRequestOfAConnection(t *testing.T) {
 		defer c.Close()
 		health(t, addr) // accepted later, so that the server has that one
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Second)
 	defer cancel()
 	if err := f.Stop(ctx); err != nil {
 		t.Errorf("Stop: %v", err)
