@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf16"
 )
@@ -253,7 +254,8 @@ func sendUntilRefused(r *recorder) {
 }
 
 func TestServerSendsTheOpenPacketAlone(t *testing.T) {
-	h := serveWith(t, slow, httptest.NewServer, func(r *recorder) { r.text("first"); r.text("second") })
+	onOpen := func(r *recorder) { r.text("first"); r.text("second") }
+	h := serveWith(t, slow, httptest.NewServer, onOpen)
 	a := h.request("GET", "EIO=4&transport=polling", "")
 	if strings.ContainsRune(a.body, separator) {
 		t.Errorf("the handshake was answered %q", a.body)
@@ -261,20 +263,30 @@ func TestServerSendsTheOpenPacketAlone(t *testing.T) {
 	sid := openPacketOf(t, a.body).SID
 	h.request("GET", "EIO=4&transport=polling&sid="+sid, "").want(t, 200, "4first\x1e4second")
 
-	wire := newPipe(1 << 20)
-	h.session()
-	if _, ok := h.engine.Attach(wire, Protocol4, &Handshake{}); !ok {
-		t.Fatal("refused")
-	}
-	r := h.session()
-	r.text("third")
-	open := receive(t, wire.writes, "write")
-	if !strings.Contains(string(open), `0{"sid"`) || strings.Contains(string(open), "first") {
-		t.Errorf("the first write is %q", open)
-	}
-	if rest := receive(t, wire.writes, "write"); string(rest) != "\x81\x064first\x81\x074second\x81\x064third" {
-		t.Errorf("the second write is %q", rest)
-	}
+	synctest.Test(t, func(t *testing.T) { // what is sent within aloneDelay goes along
+		o := slow
+		o.Logger = discard
+		var r *recorder
+		engine := NewServer(o, func(s *Session) Receiver {
+			r = &recorder{Session: s, closed: make(chan Reason, 2)}
+			onOpen(r)
+			return r
+		})
+		wire := newPipe(1 << 20)
+		if _, ok := engine.Attach(wire, Protocol4, &Handshake{}); !ok {
+			t.Fatal("refused")
+		}
+		open := <-wire.writes
+		if !strings.Contains(string(open), `0{"sid"`) || strings.Contains(string(open), "first") {
+			t.Errorf("the first write is %q", open)
+		}
+		time.Sleep(aloneDelay - 1)
+		r.text("third")
+		if rest := <-wire.writes; string(rest) != "\x81\x064first\x81\x074second\x81\x064third" {
+			t.Errorf("the second write is %q", rest)
+		}
+		shutdown(t, engine)
+	})
 }
 
 func TestUTF16LengthOfAHandshakeWithinProtocol3(t *testing.T) {
