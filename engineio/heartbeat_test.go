@@ -132,9 +132,11 @@ func TestASilentClientIsClosed(t *testing.T) {
 	o := Options{PingInterval: 20 * time.Millisecond, PingTimeout: 20 * time.Millisecond}
 	for _, eio := range []string{"EIO=3", "EIO=4"} {
 		h := serve(t, o)
-		a := h.request("GET", eio+"&transport=polling", "")
-		wantClosed(t, h.session(), ReasonPingTimeout)
-		h.request("GET", eio+"&transport=polling&sid="+openPacketOf(t, a.body).SID, "").
+		// The session may have ended before the handshake is answered, or the connection upgraded: the id is the server's.
+		h.request("GET", eio+"&transport=polling", "")
+		r := h.session()
+		wantClosed(t, r, ReasonPingTimeout)
+		h.request("GET", eio+"&transport=polling&sid="+r.ID(), "").
 			want(t, 400, `{"code":1,"message":"Session ID unknown"}`)
 		s := h.connect(eio)
 		wantClosed(t, h.session(), ReasonPingTimeout)
