@@ -103,11 +103,12 @@ func TestAHandlerThatWaitsHoldsUpNobodyAndItsPageIsNotRead(t *testing.T) {
 			t.Errorf("message %d came as number %d", got, handled.Load()-1)
 		}
 	})
-	eventually(t, "all handlers wait", func() bool { return waiting.Load() >= n })
-
 	// The page sends until nobody takes it any more, which the kernel's buffers bound.
 	var sent uint32
 	payload := make([]byte, 32<<10)
+	pushy.write(clientFrame(0x82, payload))
+	sent++
+	eventually(t, "all handlers wait", func() bool { return waiting.Load() == n+1 })
 	pushy.conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	var partly int
 	var frame []byte
