@@ -75,6 +75,7 @@ func TestTwoNodesAreOne(t *testing.T) {
 	if got := a.message("3", "nobody"); got != "offline" {
 		t.Errorf("a message for nobody is answered %q", got)
 	}
+	one.seen = "" // it was told of one before the other came
 	b.end(syscall.SIGKILL)
 	one.until(`["update_online_count",1]`) // when its lease has ended
 	if got := a.message("2", "for one whose node is gone"); got != "offline" {

@@ -202,8 +202,10 @@ func (c *poller) poll() {
 // until polls until the text has been seen.
 func (c *poller) until(text string) {
 	c.t.Helper()
-	for !strings.Contains(c.seen, text) {
-		c.poll()
+	for end := time.Now().Add(deadline); !strings.Contains(c.seen, text); c.poll() {
+		if time.Now().After(end) {
+			c.t.Fatalf("it is not told %q; seen: %s", text, c.seen)
+		}
 	}
 }
 
