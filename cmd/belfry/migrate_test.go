@@ -156,7 +156,6 @@ func interrupt(t *testing.T, signal os.Signal, args ...string) (stderr string, c
 }
 
 func TestMigrateGoesOnAfterItWasInterrupted(t *testing.T) {
-	source := filled(t, 12_000)
 	for name, one := range map[string]struct {
 		signal os.Signal
 		code   int
@@ -166,9 +165,19 @@ func TestMigrateGoesOnAfterItWasInterrupted(t *testing.T) {
 		"by kill -9": {os.Kill, -1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			target := t.TempDir()
-			args := []string{"--from", source, "--to", target}
-			stderr, code := interrupt(t, one.signal, args...)
+			var (
+				messages       = 12_000
+				target, stderr string
+				args           []string
+				code           int
+			)
+			for ; ; messages *= 4 { // as long as it is done before the signal comes, which depends on who gets a processor
+				target = t.TempDir()
+				args = []string{"--from", filled(t, messages), "--to", target}
+				if stderr, code = interrupt(t, one.signal, args...); code != 0 || messages > 500_000 {
+					break
+				}
+			}
 			if code != one.code || !strings.Contains(stderr, one.says) {
 				t.Fatalf("exit code %d, %s", code, stderr)
 			}
@@ -181,7 +190,7 @@ func TestMigrateGoesOnAfterItWasInterrupted(t *testing.T) {
 				t.Fatalf("%v: %s", err, finished)
 			}
 			out := string(finished)
-			if !strings.HasPrefix(out, "going on copying ") || !strings.Contains(out, "messages are the same in both: 12000 records") {
+			if !strings.HasPrefix(out, "going on copying ") || !strings.Contains(out, fmt.Sprintf("messages are the same in both: %d records", messages)) {
 				t.Errorf("output: %s", out)
 			}
 			s, err := storeFlags{}.open(context.Background(), target, retentionFlags{}, slog.New(slog.DiscardHandler))
