@@ -117,7 +117,7 @@ func TestNodesGoOnWhereAReplicaOfAClusterTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
-	first, second := openPost(t, own.URL, "x", 1), openPost(t, own.URL, "x", 2)
+	first, second := openPost(t, own.URL, "x", passing, 1), openPost(t, own.URL, "x", passing, 2)
 	wantFound(t, first, second)
 	second.watch(t, "page", belfry.UserRoom("ann"))
 	wantReached(t, first, "ann", 2)

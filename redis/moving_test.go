@@ -153,7 +153,7 @@ func TestNodesHearEachOtherWhereTheirSlotHasMoved(t *testing.T) {
 	}
 	defer own.Stop()
 	n := open(t, own.URL, "x")
-	a, b := openPost(t, own.URL, "x", 1), openPost(t, own.URL, "x", 2)
+	a, b := openPost(t, own.URL, "x", passing, 1), openPost(t, own.URL, "x", passing, 2)
 	wantFound(t, a, b)
 	b.watch(t, "page", belfry.UserRoom("ann"))
 	wantReached(t, a, "ann", 2)

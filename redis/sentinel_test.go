@@ -56,7 +56,7 @@ func TestNodesGoOnAtTheMasterThatSentinelsName(t *testing.T) {
 	}
 	defer own.Stop()
 	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
-	posts := openPosts(t, own.URL, 1, 2)
+	posts := openPosts(t, own.URL, passing, 1, 2)
 	posts[1].watch(t, "page", belfry.UserRoom("ann"))
 	wantReached(t, posts[0], "ann", 2)
 	a.join("ann", "acme", "1")

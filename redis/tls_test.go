@@ -54,7 +54,7 @@ func TestNodesMeetOverTLS(t *testing.T) {
 			a.join("ann", "acme", "1")
 			b.join("bob", "acme", "2")
 			wantOnline(t, "acme", 2, 2, a, b)
-			posts := openPosts(t, url, 1, 2)
+			posts := openPosts(t, url, lasting, 1, 2)
 			posts[1].watch(t, "page", belfry.UserRoom("ann"))
 			wantReached(t, posts[0], "ann", 2)
 		})
