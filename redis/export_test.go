@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"time"
 
 	"belfry"
 )
@@ -28,6 +29,9 @@ func (p *Presence) Beat() {
 		<-f.done
 	}
 }
+
+// EndGraces removes users whose last page has left, as when their grace periods are over.
+func (p *Presence) EndGraces() { p.endDueGraces(time.Now().Add(p.grace)) }
 
 // ReadShards asks any server of a cluster, over any of the connections to it.
 func (p *Presence) ReadShards() { p.readShards() }

@@ -63,8 +63,8 @@ func TestWhatAReplicaHasNotGotItIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	steady := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second } // no beat comes
-	a, b := open(t, own.URL, "x", steady), open(t, own.URL, "x", steady)
+	still := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second } // no beat comes
+	a, b := open(t, own.URL, "x", still), open(t, own.URL, "x", still)
 	wantNodes(t, a, b)
 	company, user := namesOn(a, down)
 	a.join(user, company, "1")

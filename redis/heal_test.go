@@ -19,7 +19,7 @@ func TestNothingStaysInRedisWhenAllHaveLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	a, b := open(t, own.URL, "x"), open(t, own.URL, "x")
+	a, b := open(t, own.URL, "x", patient), open(t, own.URL, "x", patient) // what is not done in time when they close stays
 	for i := range 600 {
 		a.join(fmt.Sprint(i), "acme", fmt.Sprint("a", i))
 	}
@@ -73,14 +73,16 @@ func TestAMasterThatComesBackEmptyIsFilledAgain(t *testing.T) {
 func TestAUserWhoMovesToAnotherNodeWithinTheGracePeriodStays(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		prefix := newPrefix()
-		grace := func(o *redis.PresenceOptions) { o.Grace = 300 * time.Millisecond }
-		a, b := open(t, url, prefix, grace), open(t, url, prefix, grace)
+		a := open(t, url, prefix, steady, func(o *redis.PresenceOptions) { o.Grace = time.Hour })
+		b := open(t, url, prefix, steady, func(o *redis.PresenceOptions) { o.Grace = 300 * time.Millisecond })
 		a.join("bob", "acme", "0")
 		a.join("ann", "acme", "1")
 		a.leave("ann", "acme", "1")
 		wantOnline(t, "acme", 2, 1, b) // within the grace period
 		b.join("ann", "acme", "2")
 		wantSaid(t, "acme", 2, a, b)
+		a.EndGraces()
+		wantOnline(t, "acme", 2, 2, a, b)
 		b.leave("ann", "acme", "2")
 		wantOnline(t, "acme", 1, 1, a, b)
 		wantSaid(t, "acme", 1, a)

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"belfry"
 	"belfry/internal/redistest"
-	"belfry/redis"
 )
 
 // TestASlotThatMovesTroublesItsOwnCompanyAlone holds a slot on its way, where Redis answers no script of which a key is missing,
@@ -21,8 +19,7 @@ func TestASlotThatMovesTroublesItsOwnCompanyAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	steady := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second }
-	a, b := open(t, own.URL, "x", steady), open(t, own.URL, "x", steady)
+	a, b := open(t, own.URL, "x", patient), open(t, own.URL, "x", patient)
 	wantNodes(t, a, b)
 	from := 1
 	moving, user := namesOn(a, from)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"belfry/internal/redistest"
 	"belfry/redis"
@@ -31,10 +30,10 @@ func (g *gone) all() []string {
 }
 
 // openAt opens a node with an address.
-func openAt(t *testing.T, url, prefix, address string, lease time.Duration) (*node, *gone) {
+func openAt(t *testing.T, url, prefix, address string, change ...func(*redis.PresenceOptions)) (*node, *gone) {
 	t.Helper()
 	g := &gone{}
-	return open(t, url, prefix, func(o *redis.PresenceOptions) { o.Address, o.Gone, o.Lease = address, g.note, lease }), g
+	return open(t, url, prefix, append(change, func(o *redis.PresenceOptions) { o.Address, o.Gone = address, g.note })...), g
 }
 
 // wantGone waits until the node was told of these, in this order.
@@ -69,10 +68,11 @@ func wantNodes(t *testing.T, nodes ...*node) {
 }
 
 func TestNodesFindEachOtherAndHearWhoIsGone(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, url string) {
 		prefix := newPrefix()
-		a, goneA := openAt(t, url, prefix, "", lease)
-		b, _ := openAt(t, url, prefix, "10.0.0.2:1", lease)
+		a, goneA := openAt(t, url, prefix, "", steady)
+		b, _ := openAt(t, url, prefix, "10.0.0.2:1", steady)
 		if got, ok := a.Address(b.Node()); !ok || got != "10.0.0.2:1" { // before a's next beat
 			t.Errorf("b's address is %q, %t", got, ok)
 		}
@@ -82,7 +82,7 @@ func TestNodesFindEachOtherAndHearWhoIsGone(t *testing.T) {
 		if got, ok := a.Address("unheard-of"); ok {
 			t.Errorf("a node that never was has the address %q", got)
 		}
-		c, goneC := openAt(t, url, prefix, "10.0.0.3:1", lease)
+		c, goneC := openAt(t, url, prefix, "10.0.0.3:1", steady)
 		wantNodes(t, a, b, c)
 		a.join("ann", "acme", "1")
 		b.join("bob", "acme", "2")
@@ -104,7 +104,7 @@ func TestNodesFindEachOtherAndHearWhoIsGone(t *testing.T) {
 // Pages go on to name a node that is gone, and a new one has to be found nevertheless.
 func TestANewNodeIsFoundWhileManyNameOthers(t *testing.T) {
 	prefix := newPrefix()
-	a, _ := openAt(t, server.URL, prefix, "", time.Hour) // no beat tells it
+	a, _ := openAt(t, server.URL, prefix, "", patient) // no beat tells it
 	done := make(chan struct{})
 	var names sync.WaitGroup
 	defer names.Wait()
@@ -122,7 +122,7 @@ func TestANewNodeIsFoundWhileManyNameOthers(t *testing.T) {
 		})
 	}
 	for i := range 5 {
-		b, _ := openAt(t, server.URL, prefix, fmt.Sprint("10.0.0.2:", i), lease)
+		b, _ := openAt(t, server.URL, prefix, fmt.Sprint("10.0.0.2:", i), patient)
 		if got, ok := a.Address(b.Node()); !ok || got != fmt.Sprint("10.0.0.2:", i) {
 			t.Fatalf("node %d has the address %q, %t", i, got, ok)
 		}
@@ -130,9 +130,10 @@ func TestANewNodeIsFoundWhileManyNameOthers(t *testing.T) {
 }
 
 func TestANodeThatWasPausedIsGoneOnceEachTime(t *testing.T) {
+	t.Parallel()
 	prefix := newPrefix()
-	a, goneA := openAt(t, server.URL, prefix, "", lease)
-	b, _ := openAt(t, server.URL, prefix, "", lease)
+	a, goneA := openAt(t, server.URL, prefix, "", steady)
+	b, _ := openAt(t, server.URL, prefix, "", steady)
 	wantNodes(t, a, b)
 	for i := range 2 {
 		thaw := b.Freeze()
@@ -149,7 +150,7 @@ func TestNobodyIsGoneBecauseRedisIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	const long = 2 * time.Second
+	long := func(o *redis.PresenceOptions) { o.Lease = longLease }
 	a, goneA := openAt(t, own.URL, "x", "a", long)
 	b, goneB := openAt(t, own.URL, "x", "b", long)
 	wantNodes(t, a, b)

@@ -32,7 +32,7 @@ func TestPresenceKeepsTheContract(t *testing.T) {
 func TestNodesCountTogether(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		prefix := newPrefix()
-		a, b, c := open(t, url, prefix), open(t, url, prefix), open(t, url, prefix)
+		a, b, c := open(t, url, prefix, steady), open(t, url, prefix, steady), open(t, url, prefix, steady)
 		a.join("ann", "acme", "1")
 		b.join("ann", "acme", "2")
 		if got, want := b.join("bob", "acme", "3"), (belfry.OnlineCount{Users: 2, Pages: 3}); got != want {

@@ -43,8 +43,8 @@ func TestAMasterThatIsAwayTroublesItsOwnCompaniesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	steady := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second }
-	a, b := open(t, own.URL, "x", steady), open(t, own.URL, "x", steady)
+	still := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 10*time.Second }
+	a, b := open(t, own.URL, "x", still), open(t, own.URL, "x", still)
 	wantNodes(t, a, b)
 	for down, master := range own.Masters { // one of them has the nodes
 		t.Run(fmt.Sprint("master ", down), func(t *testing.T) {
