@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds the waiting for what should happen.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A listening is a call of Listen, and one who publishes.
 type listening struct {
@@ -85,17 +85,18 @@ func listen(t *testing.T, prefix string) *listening {
 	return l
 }
 
-// publish publishes, and waits until somebody listens.
+// publish publishes, and waits until somebody listens. It gives up no call before that: one that is answered late
+// has published all the same.
 func (l *listening) publish(channel string, payload []byte) {
 	l.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for ; ; time.Sleep(10 * time.Millisecond) {
 		n, err := l.publisher.Do(ctx, l.publisher.B().Publish().Channel(channel).Message(string(payload)).Build()).AsInt64()
-		cancel()
 		if err == nil && n > 0 {
 			return
 		}
-		if time.Now().After(deadline) {
+		if ctx.Err() != nil {
 			l.t.Fatalf("nobody listens to %s (%v); the log:\n%s", channel, err, l.log)
 		}
 	}
