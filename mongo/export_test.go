@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -70,24 +71,23 @@ func (s *Store) Idle() {
 	s.head.at = time.Time{}
 }
 
-// Concern makes a change that concerns some, and is alone with its name.
-func (s *Store) Concern(ctx context.Context, name string, touches []string) error {
-	return s.writer.do(ctx, []string{name}, func(context.Context, state) (*changes, error) {
-		return &changes{ops: []op{{In: belfryFloors, IDs: []any{name}, Upsert: true}}, touches: touches}, nil
-	})
-}
-
-// Hold holds all writes up until release.
-func (s *Store) Hold() (release func()) {
-	s.turn <- struct{}{}
-	return func() { <-s.turn }
-}
-
-// Waiting is how many writes wait for the next commit.
-func (s *Store) Waiting() int {
-	s.writer.mu.Lock()
-	defer s.writer.mu.Unlock()
-	return len(s.writer.queue)
+// Concern makes changes that concern some each, and that all wait for the same commit.
+func (s *Store) Concern(ctx context.Context, touches map[string][]string) error {
+	done := make(chan error, len(touches))
+	w := s.writer
+	w.mu.Lock()
+	for name, of := range touches {
+		w.queue = append(w.queue, &write{ctx: ctx, names: []string{name}, prepare: func(context.Context, state) (*changes, error) {
+			return &changes{ops: []op{{In: belfryFloors, IDs: []any{name}, Upsert: true}}, touches: of}, nil
+		}, done: func(err error) { done <- err }})
+	}
+	w.nudge()
+	w.mu.Unlock()
+	var all error
+	for range touches {
+		all = errors.Join(all, <-done)
+	}
+	return all
 }
 
 // Trim does what is done after a commit now and then.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -17,28 +15,17 @@ func TestWritesThatConcernManyFitIntoCommits(t *testing.T) {
 	const writes, each = 12, 15_000
 	db := database(t)
 	s := open(t, db)
-	release := s.Hold()
-	var writing sync.WaitGroup
+	concerned := make(map[string][]string)
 	for i := range writes {
 		touches := make([]string, each)
 		for j := range touches {
 			touches[j] = fmt.Sprintf("u:%d-%d-%s", i, j, strings.Repeat("x", 100))
 		}
-		writing.Go(func() {
-			if err := s.Concern(context.Background(), fmt.Sprint("k", i), touches); err != nil {
-				t.Error(err)
-			}
-		})
+		concerned[fmt.Sprint("k", i)] = touches
 	}
-	// The writer has one, or some, and waits for its turn.
-	for end := time.Now().Add(patience); s.Waiting() < writes-1; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			release()
-			t.Fatalf("%d of %d writes wait for the next commit", s.Waiting(), writes)
-		}
+	if err := s.Concern(context.Background(), concerned); err != nil {
+		t.Error(err)
 	}
-	release()
-	writing.Wait()
 	// The server of the tests may take larger ones than MongoDB.
 	const mostBytes = 16 << 20
 	found, err := db.Collection("belfryCommits").Find(context.Background(), bson.D{})
