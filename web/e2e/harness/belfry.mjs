@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 const binary = process.env.BELFRY_BIN ?? fileURLToPath(new URL('../../../bin/belfry', import.meta.url))
 
 /** How long the server may take to start or to stop, in milliseconds. */
-const patience = 15_000
+const patience = 60_000
 
 /** @typedef {Record<string, string | number>} Fields */
 

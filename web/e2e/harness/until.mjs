@@ -1,5 +1,5 @@
 /** How long a condition may take to come true, in milliseconds. */
-const patience = 10_000
+const patience = 60_000
 
 /** How often it is looked at, in milliseconds. */
 const interval = 20
