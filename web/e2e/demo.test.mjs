@@ -59,6 +59,7 @@ async function open(t, user, { beside, options, query = '' } = {}) {
   if (!beside) t.after(() => context.close())
   const page = await context.newPage()
   errorsOf.set(page, collectErrors(page))
+  await page.addInitScript(keepToasts)
   await page.goto(`${server.publicURL}/demo/?uid=${user.uid}${query}`)
   await connected(page)
   return page
@@ -81,8 +82,25 @@ const contents = (page) => page.locator('#messages .message-content').allTextCon
 /** @param {Page} page */
 const activities = (page) => page.locator('#timeline .entry-content').allTextContents()
 
-/** @param {Page} page */
-const toasts = (page) => page.locator('#toasts .toast p').allTextContents()
+/**
+ * What toasts have said since the page was loaded: they go after a while.
+ *
+ * @param {Page} page
+ */
+const toasts = (page) => /** @type {Promise<string[]>} */ (page.evaluate('toasted'))
+
+/** Keeps what toasts say. It runs in the page. */
+function keepToasts() {
+  const toasted = /** @type {string[]} */ ([])
+  Object.assign(window, { toasted })
+  new MutationObserver((changes) => {
+    for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+      if (!(node instanceof Element)) continue
+      const said = node.matches('.toast') ? [node] : [...node.querySelectorAll('.toast')]
+      toasted.push(...said.map((toast) => toast.querySelector('p')?.textContent ?? ''))
+    }
+  }).observe(document, { subtree: true, childList: true })
+}
 
 /** @param {Page} page */
 const badge = async (page) => (await page.locator('#badge').allTextContents()).join()
