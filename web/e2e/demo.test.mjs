@@ -28,15 +28,22 @@ after(async () => {
   await browser?.close()
 })
 
-beforeEach(async () => {
-  server = await Belfry.start('demo')
+beforeEach(() => begin())
+
+/**
+ * Starts the server.
+ *
+ * @param {string[]} flags
+ */
+async function begin(...flags) {
+  server = await Belfry.start('demo', ...flags)
   const answer = await fetch(`${server.publicURL}/demo/config.json`)
   const { company, users } = /** @type {{ company: { id: string }, users: User[] }} */ (await answer.json())
   const colleagues = users.filter((user) => user.companyID === company.id)
   const others = users.filter((user) => user.companyID !== company.id)
   ;[wu, lin] = /** @type {[User, User]} */ (colleagues)
   ;[stranger] = /** @type {[User]} */ (others)
-})
+}
 
 afterEach(async () => {
   await server.stop()
@@ -196,6 +203,8 @@ describe('messages', () => {
 
 describe('the number of people online', () => {
   test('is right after opening and closing, and does not flap on a reload', async (t) => {
+    await server.stop()
+    await begin('--presence.grace', '20s') // a reload may take its time
     const watcher = await open(t, wu)
     await until(async () => assert.equal(await online(watcher), '1 person online'))
     await watcher.evaluate(() => {
