@@ -113,10 +113,7 @@ func (s *Server) Restart() error {
 	process, err := proctest.Start(log, nil, "redis-server", args...)
 	s.process = process
 	if err == nil {
-		err = eventually(func() error {
-			_, err := command(s.Addr(), "PING")
-			return err
-		})
+		err = eventually(s.answers)
 	}
 	if err != nil {
 		said, _ := os.ReadFile(log)
@@ -124,6 +121,23 @@ func (s *Server) Restart() error {
 	}
 	return nil
 }
+
+// answers fails unless it is this server that answers at its port, and not one of another test that has taken it.
+func (s *Server) answers() error {
+	info, err := s.Command("INFO server")
+	if err == nil && !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.process.PID())) {
+		err = errors.New("another server has the port")
+	}
+	select {
+	case <-s.process.Exited:
+		return errors.Join(errEnded, err)
+	default:
+		return err
+	}
+}
+
+// errEnded says that there is nothing to wait for.
+var errEnded = errors.New("it has ended")
 
 // Kill ends the server without warning, as a power failure does. It is gone when Kill returns.
 func (s *Server) Kill() error {
@@ -154,7 +168,7 @@ func (s *Server) Stop() error {
 func eventually(ask func() error) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		err := ask()
-		if err == nil || time.Now().After(deadline) {
+		if err == nil || errors.Is(err, errEnded) || time.Now().After(deadline) {
 			return err
 		}
 	}

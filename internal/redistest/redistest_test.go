@@ -38,6 +38,25 @@ func TestAServerIsKilledAndComesBackEmptyAtItsPort(t *testing.T) {
 	}
 }
 
+func TestAServerIsNotTakenForAnotherAtItsPort(t *testing.T) {
+	s, err := Launch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	late := &Server{dir: t.TempDir(), port: s.port}
+	if err := late.Restart(); err == nil {
+		t.Error("a server has started at a port that another has")
+		if err := late.Kill(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAClusterOfThreeMastersForms(t *testing.T) {
 	c, err := LaunchCluster()
 	if err != nil {
