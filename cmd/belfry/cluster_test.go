@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"belfry/auth"
+	"belfry/internal/proctest"
 	"belfry/internal/redistest"
 )
 
@@ -35,12 +35,11 @@ func redisServer(t *testing.T) *redistest.Server {
 // freeAddress is one that nothing listens on just now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := proctest.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // TestTwoNodesAreOne has pages at two nodes and pushes at either, polls through the wrong node, and a node that is killed.
