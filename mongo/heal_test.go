@@ -113,7 +113,6 @@ func TestCommitIsCompletedByOthers(t *testing.T) {
 	wantUnread(t, s, 2)
 }
 
-// Nobody else need read or write for that.
 // TestWhatIsBehindADoneUpsertIsDoneToo has a commit completed of which a document is there already, and others are not: it was
 // left by a process that died, or another completes it at the same time.
 func TestWhatIsBehindADoneUpsertIsDoneToo(t *testing.T) {
@@ -140,6 +139,38 @@ func TestWhatIsBehindADoneUpsertIsDoneToo(t *testing.T) {
 	}
 }
 
+// TestATokenThatIsVoidByACommitIsVoidBeforeThatIsApplied asks for it in both ways.
+func TestATokenThatIsVoidByACommitIsVoidBeforeThatIsApplied(t *testing.T) {
+	ctx := context.Background()
+	at := time.Now().Truncate(time.Second)
+	for name, revoked := range map[string]func(*mongo.Store) (time.Time, error){
+		"Profile": func(s *mongo.Store) (time.Time, error) {
+			p, err := s.Profile(ctx, ann)
+			return p.Revoked, err
+		},
+		"Revoked": func(s *mongo.Store) (time.Time, error) {
+			all, err := s.Revoked(ctx, []belfry.UserID{"nobody", ann.User})
+			return all[ann.User], err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := database(t)
+			s := openImpatient(t, db)
+			leaveCommit(t, db, s, belfry.NewIDSource())
+			ops := bson.A{bson.D{{Key: "in", Value: "belfrySettings"}, {Key: "ids", Value: bson.A{string(ann.User)}},
+				{Key: "upsert", Value: true}, {Key: "set", Value: bson.D{{Key: "revokedBefore", Value: at}}}}}
+			if _, err := db.Collection("belfryCommits").UpdateOne(ctx, bson.D{{Key: "_id", Value: commitID(3)}},
+				bson.D{{Key: "$set", Value: bson.D{{Key: "ops", Value: ops}}}}); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := revoked(s); err != nil || !got.Equal(at) {
+				t.Errorf("tokens are void before %v (%v), want %v", got, err, at)
+			}
+		})
+	}
+}
+
+// Nobody else need read or write for that.
 func TestCommitThatCouldNotBeAppliedIsMadeUpFor(t *testing.T) {
 	ctx := context.Background()
 	db := database(t)

@@ -94,19 +94,21 @@ func (s *Store) Revoke(ctx context.Context, user belfry.UserID, before time.Time
 	})
 }
 
-// Revoked implements [belfry.SettingStore]. It reads in a snapshot for the same reason as Profile.
+// Revoked implements [belfry.SettingStore]. What is committed may not be applied, as Profile says, and a snapshot of many users is
+// disturbed all the time: hence it waits until what is committed now is applied.
 func (s *Store) Revoked(ctx context.Context, users []belfry.UserID) (map[belfry.UserID]time.Time, error) {
-	touches := make([]string, 0, len(users))
-	for _, user := range users {
-		touches = append(touches, touchUser(user))
+	if len(users) == 0 {
+		return nil, ctx.Err()
 	}
+	bounded, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err := s.advance(bounded)
 	var found []settingsDocument
-	_, err := s.snapshot(ctx, touches, func(ctx context.Context) (err error) {
-		found, err = s.settingsOf(ctx, users)
-		return err
-	})
+	if err == nil {
+		found, err = s.settingsOf(bounded, users)
+	}
 	if err != nil {
-		return nil, err
+		return nil, portError(ctx, err)
 	}
 	all := make(map[belfry.UserID]time.Time)
 	for _, d := range found {
