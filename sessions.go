@@ -111,7 +111,7 @@ func (s *Service) look(ctx context.Context, who Identity) (check TokenCheck, pro
 // endVoid ends the pages here of users whose tokens were made void while this node did not hear of it.
 func (s *Service) endVoid(ctx context.Context, users []UserID) error {
 	all, err := s.store.Revoked(ctx, users)
-	if len(all) == 0 {
+	if err != nil || len(all) == 0 {
 		return err
 	}
 	s.revocations.Add(1) // for pages that are in no room yet

@@ -100,8 +100,8 @@ func (c *collections) missingCapped(ctx context.Context, want Capped) (missing [
 
 // capOf returns how a collection is capped, and whether there is one.
 func (c *collections) capOf(ctx context.Context, name string) (have Capped, ok bool, err error) {
-	found, err := c.messages.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: name}})
-	if err != nil || len(found) == 0 {
+	said, ok, err := c.optionsOf(ctx, name)
+	if err != nil || !ok {
 		return have, false, err
 	}
 	var o struct {
@@ -109,7 +109,7 @@ func (c *collections) capOf(ctx context.Context, name string) (have Capped, ok b
 		Size   int64 `bson:"size"`
 		Max    int64 `bson:"max"`
 	}
-	if err := bson.Unmarshal(found[0].Options, &o); err != nil {
+	if err := bson.Unmarshal(said, &o); err != nil {
 		return have, false, err
 	}
 	if o.Capped {

@@ -56,17 +56,17 @@ func collectionsOf(db *driver.Database) collections {
 // is applied: what an index refused then would be missing, and nobody told, and what a validator refused would hold up all commits after it.
 func (c *collections) wantUnruled(ctx context.Context) error {
 	for _, one := range []*driver.Collection{c.messages, c.activities} {
-		found, err := one.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: one.Name()}})
+		said, _, err := c.optionsOf(ctx, one.Name())
 		if err != nil {
 			return err
 		}
-		for _, collection := range found {
-			if refuses, err := validates(collection.Options); err != nil {
-				return err
-			} else if refuses {
-				return belfry.Errorf(belfry.ErrInvalid, "%s has a validator, so that messages and activities could be refused: drop it, "+
-					`or have it warn only (collMod with validationAction: "warn")`, one.Name())
-			}
+		refuses, err := validates(said)
+		if err != nil {
+			return err
+		}
+		if refuses {
+			return belfry.Errorf(belfry.ErrInvalid, "%s has a validator, so that messages and activities could be refused: drop it, "+
+				`or have it warn only (collMod with validationAction: "warn")`, one.Name())
 		}
 		indexes, err := one.Indexes().ListSpecifications(ctx)
 		if err != nil {
@@ -82,8 +82,16 @@ func (c *collections) wantUnruled(ctx context.Context) error {
 	return nil
 }
 
-// validates reports whether a collection refuses documents by rules, given its options (the field options of what listCollections
-// answers).
+// optionsOf returns the options of a collection, as listCollections answers them, and whether there is one.
+func (c *collections) optionsOf(ctx context.Context, name string) (said bson.Raw, ok bool, err error) {
+	found, err := c.messages.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: name}})
+	if err != nil || len(found) == 0 {
+		return nil, false, err
+	}
+	return found[0].Options, true, nil
+}
+
+// validates reports whether a collection with these options refuses documents by rules.
 func validates(options bson.Raw) (bool, error) {
 	var rules struct {
 		Validator bson.D `bson:"validator"`

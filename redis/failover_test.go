@@ -8,7 +8,6 @@ import (
 
 	"belfry"
 	"belfry/internal/redistest"
-	"belfry/redis"
 )
 
 // TestWhoHasLeftDoesNotComeBackWithRedis has Redis come back as it was before users have left, as does a replica that
@@ -63,8 +62,7 @@ func TestWhatAReplicaHasNotGotItIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	still := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 2*time.Second } // no beat comes
-	a, b := open(t, own.URL, "x", still), open(t, own.URL, "x", still)
+	a, b := open(t, own.URL, "x", still(2*time.Second)), open(t, own.URL, "x", still(2*time.Second))
 	wantNodes(t, a, b)
 	company, user := namesOn(a, down)
 	a.join(user, company, "1")

@@ -99,6 +99,11 @@ const (
 // steady is for tests that want an answer at once: Redis and all nodes are there, however late they are.
 func steady(o *redis.PresenceOptions) { o.Patience, o.Lease = time.Minute, longLease }
 
+// still is for tests in which a part of Redis goes away, for which calls wait that long, and no beat comes that would make up for it.
+func still(patience time.Duration) func(*redis.PresenceOptions) {
+	return func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, patience }
+}
+
 func open(t *testing.T, url, prefix string, change ...func(*redis.PresenceOptions)) *node {
 	t.Helper()
 	log := &logged{}

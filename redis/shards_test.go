@@ -8,7 +8,6 @@ import (
 
 	"belfry"
 	"belfry/internal/redistest"
-	"belfry/redis"
 )
 
 // masterOf says which master of a cluster has a slot.
@@ -43,8 +42,7 @@ func TestAMasterThatIsAwayTroublesItsOwnCompaniesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	still := func(o *redis.PresenceOptions) { o.Lease, o.Patience = time.Hour, 10*time.Second }
-	a, b := open(t, own.URL, "x", still), open(t, own.URL, "x", still)
+	a, b := open(t, own.URL, "x", still(10*time.Second)), open(t, own.URL, "x", still(10*time.Second))
 	wantNodes(t, a, b)
 	for down, master := range own.Masters { // one of them has the nodes
 		t.Run(fmt.Sprint("master ", down), func(t *testing.T) {

@@ -7,16 +7,23 @@ import (
 	"testing"
 )
 
-func TestAServerIsKilledAndComesBackEmptyAtItsPort(t *testing.T) {
+// launched is a server that is there until the test has ended.
+func launched(t *testing.T) *Server {
+	t.Helper()
 	s, err := Launch()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return s
+}
+
+func TestAServerIsKilledAndComesBackEmptyAtItsPort(t *testing.T) {
+	s := launched(t)
 	if _, err := command(s.Addr(), "SET a 1"); err != nil {
 		t.Fatal(err)
 	}
@@ -39,15 +46,7 @@ func TestAServerIsKilledAndComesBackEmptyAtItsPort(t *testing.T) {
 }
 
 func TestAServerIsNotTakenForAnotherAtItsPort(t *testing.T) {
-	s, err := Launch()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := launched(t)
 	late := &Server{dir: t.TempDir(), port: s.port}
 	if err := late.Restart(); err == nil {
 		t.Error("a server has started at a port that another has")
