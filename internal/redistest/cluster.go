@@ -17,12 +17,31 @@ type Cluster struct {
 	Replicas []*Server
 }
 
+// The timeout of a cluster's nodes is after how many milliseconds without a word one is taken for lost. Where two of three are,
+// the third refuses all commands: masters that have a long one stay up while a test stops one after the other, and
+// while the machine does. With the short one a replica is soon elected.
+const (
+	longTimeout  = "600000"
+	shortTimeout = "2000"
+)
+
+// launchNode starts a node, which has a short timeout until it is part of a cluster: it takes half of it, or 5 s, to be.
 func launchNode() (*Server, error) {
-	return Launch("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no",
+	return Launch("--cluster-enabled", "yes", "--cluster-node-timeout", shortTimeout, "--cluster-require-full-coverage", "no",
 		"--repl-diskless-sync-delay", "0")
 }
 
-// LaunchCluster starts a cluster of three masters without replicas.
+// setTimeout sets the timeout of all masters.
+func (c *Cluster) setTimeout(ms string) error {
+	for _, s := range c.Masters {
+		if _, err := s.Command("CONFIG SET cluster-node-timeout " + ms); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LaunchCluster starts a cluster of three masters without replicas. A master that is away is missed by nobody but who asks it.
 func LaunchCluster() (*Cluster, error) {
 	c := &Cluster{}
 	for range 3 {
@@ -77,11 +96,14 @@ func (c *Cluster) join() error {
 			return err
 		}
 	}
-	return nil
+	return c.setTimeout(longTimeout)
 }
 
 // AddReplica gives a master a replica, which takes over where it is killed.
 func (c *Cluster) AddReplica(master int) (*Server, error) {
+	if err := c.setTimeout(shortTimeout); err != nil {
+		return nil, err
+	}
 	s, err := launchNode()
 	if err != nil {
 		return nil, err
