@@ -26,6 +26,9 @@ const Variable = "BELFRY_TEST_REDIS"
 // timeout of its nodes, or twice that of a failover by Sentinel (8 and 10 s here).
 const patience = time.Minute
 
+// commandPatience is how long one command may take. The caller may ask again.
+const commandPatience = 20 * time.Second
+
 // A Server is there until Stop. Its methods are for one goroutine at a time.
 type Server struct {
 	URL string
@@ -176,12 +179,12 @@ func eventually(ask func() error) error {
 
 // command sends one command and returns the answer: one value, or the values of a list, a line for each.
 func command(addr, line string) (string, error) {
-	c, err := net.DialTimeout("tcp", addr, time.Second)
+	c, err := net.DialTimeout("tcp", addr, commandPatience)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(commandPatience)); err != nil {
 		return "", err
 	}
 	if _, err := io.WriteString(c, line+"\r\n"); err != nil {
