@@ -395,6 +395,40 @@ func TestANodeThatSentWhatMayNotHaveComeSaysSo(t *testing.T) {
 	}
 }
 
+// TestWhoeverWaitsIsTold has the time of calls be over while what they send, or what goes with it, is being made up.
+func TestWhoeverWaitsIsTold(t *testing.T) {
+	a := openPosts(t, server.URL, time.Nanosecond, 1, 1)[0]
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var last belfry.ID
+	var line sync.Mutex // units that follow each other go together
+	var callers sync.WaitGroup
+	for range 16 {
+		callers.Go(func() {
+			for range 50 {
+				line.Lock()
+				u := unitOf(last, "ann", "x")
+				last = u.Last
+				for range 50 {
+					u.News = append(u.News, u.News[0])
+				}
+				reach := a.Share(u)
+				line.Unlock()
+				if reach.Elsewhere == nil {
+					t.Error("nothing is sent")
+					return
+				}
+				pages, err := reach.Elsewhere(ctx)
+				if ctx.Err() != nil || len(pages) != len(u.News) {
+					t.Errorf("whoever waits is told %v, %v", pages, err)
+					return
+				}
+			}
+		})
+	}
+	callers.Wait()
+}
+
 func TestAMalformedPacketIsALossAndNothingElse(t *testing.T) {
 	posts := openPosts(t, server.URL, lasting, 1)
 	a := posts[0]

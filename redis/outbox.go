@@ -283,13 +283,13 @@ func (s *sending) add(channel string, kind byte, p *packet, r *reply) {
 	s.replies = append(s.replies, r)
 }
 
-// ask gives something that is sent its number, and a reply.
-func (s *sending) ask() (uint64, *reply) {
+// ask gives something that is sent its number, and a reply, which others may end from now on.
+func (s *sending) ask(parts []part) (uint64, *reply) {
 	o := &s.broker.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last++
-	r := &reply{at: time.Now()}
+	r := &reply{at: time.Now(), parts: parts}
 	o.asked[o.last] = r
 	s.asked[o.last] = r
 	return o.last, r
@@ -297,12 +297,16 @@ func (s *sending) ask() (uint64, *reply) {
 
 // addRun sends units that follow each other: to each channel what it is concerned with, and then to all nodes that this was it.
 func (s *sending) addRun(units []*outgoing) {
-	number, r := s.ask()
+	parts, index := make([]part, len(units)), 0
+	for i, one := range units {
+		parts[i] = part{one.handle, index, len(one.unit.News)}
+		index += len(one.unit.News)
+	}
+	number, r := s.ask(parts)
 	byChannel := make(map[string]*packet)
 	var channels []string
-	index := 0
+	index = 0
 	for _, one := range units {
-		r.parts = append(r.parts, part{one.handle, index, len(one.unit.News)})
 		for i := range one.unit.News {
 			n := &one.unit.News[i]
 			channel := channelOf(n.Room())
@@ -330,8 +334,7 @@ func (s *sending) addEnvelope(one *outgoing) {
 		close(one.handle.done)
 		return
 	}
-	number, r := s.ask()
-	r.parts = []part{{one.handle, 0, 1}}
+	number, r := s.ask([]part{{one.handle, 0, 1}})
 	channels := channelsOf(e.Rooms)
 	if len(e.Rooms) == 0 {
 		channels = []string{channelAll}
