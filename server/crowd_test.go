@@ -53,15 +53,41 @@ func (c *counter) count() {
 // A crowdPage is a page and the wire under it. What it is sent it looks at as far
 // as it must.
 type crowdPage struct {
-	crowd *crowd
-	link  *engineio.Link
-	in    bool // its login is complete
+	crowd  *crowd
+	link   atomic.Pointer[engineio.Link]
+	number int32
+	in     atomic.Bool // its login is complete
 }
 
 var _ engineio.Wire = (*crowdPage)(nil)
 
-func (*crowdPage) Finish() error { return nil }
-func (*crowdPage) Close() error  { return nil }
+// Finish is called where a login took too long: the page comes back, as clients do.
+func (p *crowdPage) Finish() error {
+	if !p.in.Load() {
+		go p.connect()
+	}
+	return nil
+}
+
+func (*crowdPage) Close() error { return nil }
+
+// connect has the page log in with a token.
+func (p *crowdPage) connect() {
+	c := p.crowd
+	token, err := c.tokens.Sign(c.who(int(p.number)), time.Hour)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	handshake := &engineio.Handshake{Address: fmt.Sprintf("127.0.0.1:%d", 1024+p.number%64000), Path: "/socket.io/"}
+	link, ok := c.sockets.Engine().Attach(p, engineio.Protocol4, handshake)
+	if !ok {
+		c.t.Error("a page was refused")
+		return
+	}
+	p.link.Store(link)
+	link.Feed(pagesFrame(`40{"token":"` + token + `"}`))
+}
 
 func (p *crowdPage) Write(b []byte) error {
 	_, err := p.TryWrite(b)
@@ -100,8 +126,7 @@ func (p *crowdPage) take(packet []byte) {
 	case bytes.HasPrefix(packet, onlineEvent):
 		c.online.Add(1)
 	case bytes.HasPrefix(packet, countsEvent):
-		if !p.in {
-			p.in = true
+		if p.in.CompareAndSwap(false, true) {
 			c.arrived <- struct{}{}
 		}
 	case bytes.HasPrefix(packet, singleEvent):
@@ -148,7 +173,7 @@ func (c *crowd) answerPings() {
 	for {
 		select {
 		case p := <-c.pings:
-			p.link.Feed(append(frame[:0], pagesFrame("3")...))
+			p.link.Load().Feed(append(frame[:0], pagesFrame("3")...))
 			c.beats.count()
 		case <-c.over:
 			return
@@ -216,19 +241,9 @@ func (c *crowd) login(from, to int) {
 		if i >= from+stormWidth {
 			wait()
 		}
-		token, err := c.tokens.Sign(c.who(i), time.Hour)
-		if err != nil {
-			c.t.Fatal(err)
-		}
 		p := &c.pages[i]
-		p.crowd = c
-		handshake := &engineio.Handshake{Address: fmt.Sprintf("127.0.0.1:%d", 1024+i%64000), Path: "/socket.io/"}
-		link, ok := c.sockets.Engine().Attach(p, engineio.Protocol4, handshake)
-		if !ok {
-			c.t.Fatal("a page was refused")
-		}
-		p.link = link
-		link.Feed(pagesFrame(`40{"token":"` + token + `"}`))
+		p.crowd, p.number = c, int32(i)
+		p.connect()
 	}
 	for range min(stormWidth, to-from) {
 		wait()
@@ -238,7 +253,7 @@ func (c *crowd) login(from, to int) {
 // hangup ends the connections of all pages.
 func (c *crowd) hangup() {
 	for i := range c.pages {
-		c.pages[i].link.Hangup(engineio.ReasonTransportClose)
+		c.pages[i].link.Load().Hangup(engineio.ReasonTransportClose)
 	}
 }
 
