@@ -9,8 +9,20 @@ import (
 
 // With one processor for Go, a goroutine that does nothing but breathe lets those run that wait
 // for the network. A bound on the breaths is no bound on time: were they mere calls of
-// Gosched, it would take hundreds of thousands.
+// Gosched, it would take hundreds of thousands. The system may take the reader's thread away for longer than all
+// breaths take, but not every time.
 func TestABreathLetsTheNetworkBeHeard(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for range 10 {
+		if heardWithin(t, 100) {
+			return
+		}
+	}
+	t.Error("after 100 breaths nobody has looked at the network")
+}
+
+// heardWithin reports whether a reader hears what is said before so many breaths have been taken.
+func heardWithin(t *testing.T, breaths int) bool {
 	fds := socketPair(t)
 	near, far := connOf(t, fds[0]), connOf(t, fds[1])
 	defer near.Close()
@@ -23,7 +35,6 @@ func TestABreathLetsTheNetworkBeHeard(t *testing.T) {
 		heard.Store(true)
 	}()
 	<-reading
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var b breather
 	defer b.close()
 	for range 10 {
@@ -35,10 +46,10 @@ func TestABreathLetsTheNetworkBeHeard(t *testing.T) {
 	if _, err := near.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
+	for range breaths {
 		if b.breathe(); heard.Load() {
-			return
+			return true
 		}
 	}
-	t.Error("after 100 breaths nobody has looked at the network")
+	return false
 }
