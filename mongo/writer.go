@@ -349,13 +349,13 @@ func (w *writer) settle(c *commit) {
 	s := w.store
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
-	var err error
-	for ctx.Err() == nil {
-		if err = s.apply(ctx, c); err == nil {
-			c.State.Applied = true
-			s.head.set(c.State)
-			break
-		}
+	err := s.apply(ctx, c) // also where the time is over, of which it then tells
+	for err != nil && ctx.Err() == nil {
+		err = s.apply(ctx, c)
+	}
+	if err == nil {
+		c.State.Applied = true
+		s.head.set(c.State)
 	}
 	if err == nil && c.State.N%trimEvery == 0 {
 		err = s.trim(ctx, c.State.N)
