@@ -53,12 +53,28 @@ func NewBroker(ctx context.Context, c *Client, o BrokerOptions) *Broker {
 	if b.patience <= 0 {
 		b.patience = DefaultPatience
 	}
-	if c.clustered() {
-		// Redis 7 and later; before, a cluster carries everything to all of its nodes.
-		b.sharded = c.r.Do(ctx, c.r.B().Spublish().Channel(b.name("probe")).Message("").Build()).Error() == nil
-	}
+	b.sharded = c.clustered() && b.canShard(ctx)
 	b.stop = func() {}
 	return b
+}
+
+// shardPatience is how long the servers of a cluster may take to say whether they have sharded channels.
+const shardPatience = 10 * time.Second
+
+// canShard asks whether the servers of a cluster have sharded channels, as those of Redis 7 and later do; before, a cluster
+// carries everything to all of its nodes. Those who take the one do not hear those who take the other, so that no answer is not
+// taken for a no: it is asked again, and in the end taken for a yes.
+func (b *Broker) canShard(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, shardPatience)
+	defer cancel()
+	for ctx.Err() == nil {
+		err := b.c.r.Do(ctx, b.c.r.B().Spublish().Channel(b.name("probe")).Message("").Build()).Error()
+		if e, said := rueidis.IsRedisErr(err); err == nil || said && !e.IsClusterDown() && !e.IsLoading() && !isMoving(err) {
+			return err == nil
+		}
+		pause(ctx, retryEvery)
+	}
+	return true
 }
 
 // Serve implements [belfry.Broker].
