@@ -10,7 +10,7 @@ import (
 	"belfry/internal/proctest"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func TestAProgramThatEndsIsNoticed(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")

@@ -288,7 +288,7 @@ func TestWhatAnApplicationHasStoredByItselfIsCopied(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := mongo.Open(ctx, mongo.Options{URI: server.URI, Database: db.Name(), MustExist: true})
+	s, err := mongo.Open(ctx, mongo.Options{URI: server.URI, Database: db.Name(), MustExist: true, Patience: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
