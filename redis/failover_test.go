@@ -130,7 +130,7 @@ func TestNodesGoOnWhereAReplicaOfAClusterTakesOver(t *testing.T) {
 	wantLost(t, first, second)
 	b.leave("bob", company, "2")
 	a.join(user, company, "3")
-	if err := replica.Leads(); err != nil {
+	if err := own.Elect(down, replica); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() string { return answers([]*node{a, b}, true) })

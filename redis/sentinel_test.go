@@ -77,7 +77,7 @@ func TestNodesGoOnAtTheMasterThatSentinelsName(t *testing.T) {
 		a.join("ann", "acme", late) // it returns
 		b.leave("bob", "acme", "2")
 		posts[1].watch(t, late, belfry.UserRoom(user)) // it returns, too
-		if err := replica.Leads(); err != nil {
+		if err := own.Elect(replica); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, func() string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // slots is how many a Redis Cluster has.
@@ -19,7 +20,7 @@ type Cluster struct {
 
 // The timeout of a cluster's nodes is after how many milliseconds without a word one is taken for lost. Where two of three are,
 // the third refuses all commands: masters that have a long one stay up while a test stops one after the other, and
-// while the machine does. With the short one a replica is soon elected.
+// while the machine does. With the short one a replica is soon elected. Who is taken for failed stays so for twice the timeout.
 const (
 	longTimeout  = "600000"
 	shortTimeout = "2000"
@@ -31,10 +32,48 @@ func launchNode() (*Server, error) {
 		"--repl-diskless-sync-delay", "0")
 }
 
-// setTimeout sets the timeout of all masters.
-func (c *Cluster) setTimeout(ms string) error {
-	for _, s := range c.Masters {
-		if _, err := s.Command("CONFIG SET cluster-node-timeout " + ms); err != nil {
+// setTimeout sets the timeout of a node, now and whenever it is started again.
+func (s *Server) setTimeout(ms string) error {
+	s.flags = append(s.flags, "--cluster-node-timeout", ms) // the last one counts
+	_, err := s.Command("CONFIG SET cluster-node-timeout " + ms)
+	return err
+}
+
+// settle gives nodes the long timeout, at a moment when none of them takes another for lost.
+func settle(nodes []*Server) error {
+	all := func(ms string) (err error) {
+		for _, s := range nodes {
+			err = errors.Join(err, s.setTimeout(ms))
+		}
+		return err
+	}
+	return eventually(func() error {
+		if err := wellTogether(nodes); err != nil {
+			return err
+		}
+		err := errors.Join(all(longTimeout), wellTogether(nodes)) // one may just have stood still
+		if err != nil {
+			err = errors.Join(err, all(shortTimeout))
+		}
+		return err
+	})
+}
+
+// wellTogether fails where a node takes the cluster or another node for lost.
+func wellTogether(nodes []*Server) error {
+	for _, s := range nodes {
+		info, err := s.Command("CLUSTER INFO")
+		if err == nil && !strings.Contains(info, "cluster_state:ok") {
+			err = errors.New(info)
+		}
+		if err != nil {
+			return err
+		}
+		said, err := s.Command("CLUSTER NODES")
+		if err == nil && strings.Contains(said, "fail") { // or fail?, of which it is not certain
+			err = errors.New(said)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -77,13 +116,12 @@ func (c *Cluster) join() error {
 			return err
 		}
 	}
-	for _, s := range c.Masters[1:] {
-		if _, err := command(c.Masters[0].Addr(), fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", s.port)); err != nil {
-			return err
-		}
-	}
 	for _, s := range c.Masters {
+		meeting := meet(c.Masters[0], c.Masters[1:]...)
 		err := eventually(func() error {
+			if err := meeting(); err != nil {
+				return err
+			}
 			info, err := command(s.Addr(), "CLUSTER INFO")
 			for _, line := range []string{"cluster_state:ok", "cluster_known_nodes:3", fmt.Sprintf("cluster_slots_assigned:%d", slots)} {
 				if err == nil && !strings.Contains(info, line) {
@@ -96,14 +134,28 @@ func (c *Cluster) join() error {
 			return err
 		}
 	}
-	return c.setTimeout(longTimeout)
+	return settle(c.Masters)
 }
 
-// AddReplica gives a master a replica, which takes over where it is killed.
-func (c *Cluster) AddReplica(master int) (*Server, error) {
-	if err := c.setTimeout(shortTimeout); err != nil {
-		return nil, err
+// meet returns what has a node meet others when it is called, and again now and then: one that stands still meanwhile is forgotten.
+func meet(node *Server, others ...*Server) func() error {
+	var next time.Time
+	return func() error {
+		if time.Now().Before(next) {
+			return nil
+		}
+		for _, s := range others {
+			if _, err := node.Command(fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", s.port)); err != nil {
+				return err
+			}
+		}
+		next = time.Now().Add(5 * time.Second)
+		return nil
 	}
+}
+
+// AddReplica gives a master a replica, which takes over when the master was killed and the others are to elect.
+func (c *Cluster) AddReplica(master int) (*Server, error) {
 	s, err := launchNode()
 	if err != nil {
 		return nil, err
@@ -113,10 +165,11 @@ func (c *Cluster) AddReplica(master int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.Command(fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", c.Masters[master].port)); err != nil {
-		return nil, err
-	}
-	err = eventually(func() error { // it has heard of the master
+	meeting := meet(s, c.Masters[master])
+	err = eventually(func() error { // until it has heard of the master
+		if err := meeting(); err != nil {
+			return err
+		}
 		_, err := s.Command("CLUSTER REPLICATE " + id)
 		return err
 	})
@@ -139,7 +192,22 @@ func (c *Cluster) AddReplica(master int) (*Server, error) {
 		}
 	}
 	c.URL += "," + s.Addr()
-	return s, s.Follows()
+	if err := s.Follows(); err != nil {
+		return nil, err
+	}
+	return s, settle(append(slices.Clone(c.Masters), s))
+}
+
+// Elect has the others of a cluster find out soon that a master was killed, and returns when its replica has taken over. Before, no
+// machine that stands still is taken for a dead one.
+func (c *Cluster) Elect(killed int, replica *Server) error {
+	left := append(slices.Delete(slices.Clone(c.Masters), killed, killed+1), replica)
+	for _, s := range left {
+		if err := s.setTimeout(shortTimeout); err != nil {
+			return err
+		}
+	}
+	return replica.Leads()
 }
 
 // isReplica reads what CLUSTER NODES says.
@@ -200,7 +268,7 @@ func (m *Move) Keys(most int) (int, error) {
 	}
 	keys := strings.Split(answer, "\n")
 	for _, key := range keys {
-		if _, err := m.from.Command(fmt.Sprintf("MIGRATE 127.0.0.1 %d %s 0 5000", m.to.port, key)); err != nil {
+		if _, err := m.from.Command(fmt.Sprintf("MIGRATE 127.0.0.1 %d %s 0 60000", m.to.port, key)); err != nil {
 			return 0, err
 		}
 	}

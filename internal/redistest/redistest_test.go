@@ -106,7 +106,7 @@ func TestSentinelsHaveTheReplicaTakeOver(t *testing.T) {
 	if err := old.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := replica.Leads(); err != nil {
+	if err := s.Elect(replica); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := replica.Command("GET a"); n != "1" || err != nil {

@@ -12,9 +12,33 @@ const masterName = "mine"
 // sentinelConfig has a failover take a few seconds. That a server is down two of three have to see.
 const sentinelConfig = `
 sentinel monitor mine 127.0.0.1 %d 2
-sentinel down-after-milliseconds mine 1000
+sentinel down-after-milliseconds mine ` + calm + `
 sentinel failover-timeout mine 5000
 `
+
+// After how many milliseconds without a word a server is down. A machine that stands still is not taken for a server that does:
+// sentinels are calm until a test has taken the master away, and then alert until another leads.
+const (
+	calm  = "600000"
+	alert = "1000"
+)
+
+// Elect has the sentinels find out soon that a test has taken the master away, and returns when the replica has taken over.
+func (s *Sentinels) Elect(replica *Server) error {
+	if err := s.setDownAfter(alert); err != nil {
+		return err
+	}
+	return errors.Join(replica.Leads(), s.setDownAfter(calm))
+}
+
+func (s *Sentinels) setDownAfter(ms string) error {
+	for _, one := range s.Sentinels {
+		if _, err := one.Command("SENTINEL SET " + masterName + " down-after-milliseconds " + ms); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // haste has a sentinel of Redis 7 and later look and talk ten times as often as it would, and go on after its process was
 // stopped for a while: by itself it does nothing for 30 s where 2 s were missing.
