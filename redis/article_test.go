@@ -50,10 +50,7 @@ func TestTheArticlesHashCountsThePagesOfAllNodes(t *testing.T) {
 }
 
 func TestTheArticlesHashIsRefusedOnACluster(t *testing.T) {
-	c, err := redis.Open(context.Background(), redis.Options{URL: cluster.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := connect(t, redis.Options{URL: cluster.URL}, bound)
 	defer c.Close()
 	if p, err := redis.NewPresence(c, redis.PresenceOptions{ArticleHash: true}); err == nil || !strings.Contains(err.Error(), "cluster") {
 		t.Errorf("got %v", err)

@@ -27,7 +27,7 @@ const DefaultPrefix = "belfry"
 const (
 	// dialTimeout bounds one attempt to connect.
 	dialTimeout = 3 * time.Second
-	// silence is after how long without an answer a connection is given up. A call gives up earlier.
+	// silence is after how long without an answer a connection is given up. A call of a [Presence] gives up earlier.
 	silence = 3 * time.Second
 	// flushDelay lets commands of other goroutines join a write: twice the operations per second.
 	flushDelay = 20 * time.Microsecond
@@ -58,21 +58,25 @@ type Options struct {
 
 // A Client is a connection to Redis. It is safe for concurrent use.
 type Client struct {
-	r      rueidis.Client
-	prefix string
-	log    *slog.Logger
-	dials  atomic.Int64 // connections that were made
+	r       rueidis.Client
+	prefix  string
+	log     *slog.Logger
+	silence time.Duration // after which a connection is given up
+	dials   atomic.Int64  // connections that were made
 }
 
 var goodPrefix = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // Open connects to Redis, which has to answer. It comes back by itself when it is lost later. Close ends it.
-func Open(ctx context.Context, o Options) (*Client, error) {
+func Open(ctx context.Context, o Options) (*Client, error) { return open(ctx, o, silence) }
+
+func open(ctx context.Context, o Options, silence time.Duration) (*Client, error) {
 	config, err := parseURL(o.URL)
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
-	c := &Client{prefix: o.Prefix, log: o.Logger}
+	config.Dialer.Timeout, config.ConnWriteTimeout = max(dialTimeout, silence), silence
+	c := &Client{prefix: o.Prefix, log: o.Logger, silence: silence}
 	if c.prefix == "" {
 		c.prefix = DefaultPrefix
 	}
@@ -204,8 +208,6 @@ func parseURL(s string) (rueidis.ClientOption, error) {
 		config.Sentinel.TopologyRefreshInterval = topologyEvery
 		config.Sentinel.Dialer.Timeout = dialTimeout
 	}
-	config.Dialer.Timeout = dialTimeout
-	config.ConnWriteTimeout = silence
 	config.MaxFlushDelay = flushDelay
 	config.DisableCache = true
 	config.ClusterOption.MaxMovedRedirections = maxMoved

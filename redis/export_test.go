@@ -7,6 +7,14 @@ import (
 	"belfry"
 )
 
+// OpenSilent is Open with a server that may say nothing for longer before a connection to it is given up.
+func OpenSilent(ctx context.Context, o Options, silence time.Duration) (*Client, error) {
+	return open(ctx, o, silence)
+}
+
+// Silence is how long it may be for Open.
+const Silence = silence
+
 // ErrOut is why nobody was asked.
 var ErrOut = errOut
 
@@ -60,7 +68,7 @@ func (b *Broker) SendRaw(ctx context.Context, message string) error {
 
 // KillOthers closes all connections of other clients.
 func (c *Client) KillOthers(ctx context.Context) error {
-	for _, kind := range []string{"normal", "pubsub"} {
+	for _, kind := range []string{"pubsub", "normal"} { // some of its own may be among the normal ones
 		if err := c.r.Do(ctx, c.r.B().Arbitrary("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Build()).Error(); err != nil {
 			return err
 		}

@@ -110,7 +110,7 @@ func TestWithoutRedisANodeKnowsItsOwnPagesAndThatItDoesNotKnowOthers(t *testing.
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	quick := func(o *redis.PresenceOptions) { o.Patience = 300 * time.Millisecond }
+	quick := func(o *redis.PresenceOptions) { o.Patience = redis.Silence }
 	a, b := open(t, own.URL, "x", quick), open(t, own.URL, "x", quick)
 	a.join("ann", "acme", "1")
 	b.join("ann", "acme", "2")

@@ -16,8 +16,6 @@ const (
 	maxOutgoing = 16_384
 	// maxSent is how much is sent in one go.
 	maxSent = 512
-	// sendTimeout bounds one go.
-	sendTimeout = 3 * time.Second
 	// hurried is the patience with nodes after one has not answered.
 	hurried = 50 * time.Millisecond
 )
@@ -362,7 +360,7 @@ func (b *Broker) sendBatch(ctx context.Context, conn rueidis.DedicatedClient, ba
 		}
 		batch = batch[n:]
 	}
-	bounded, cancel := context.WithTimeout(ctx, sendTimeout)
+	bounded, cancel := context.WithTimeout(ctx, b.c.silence)
 	defer cancel()
 	results := conn.DoMulti(bounded, s.commands...)
 	o := &b.out

@@ -24,7 +24,7 @@ func onBoth(t *testing.T, test func(t *testing.T, url string)) {
 func TestPresenceKeepsTheContract(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		porttest.TestPresence(t, func(t *testing.T) belfry.Presence {
-			return open(t, url, newPrefix(), func(o *redis.PresenceOptions) { o.Grace, o.Lease = time.Hour, time.Minute })
+			return open(t, url, newPrefix(), patient, func(o *redis.PresenceOptions) { o.Grace = time.Hour })
 		})
 	})
 }
@@ -107,7 +107,9 @@ func TestLosingRedisFailsNoLoginAndAllRegisterAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	quick := func(o *redis.PresenceOptions) { o.Patience = 200 * time.Millisecond }
+	quick := func(o *redis.PresenceOptions) { o.Patience = redis.Silence }
+	// losses is how many are logged that have not ended.
+	losses := func(n *node) int { return n.log.count("does not answer") - n.log.count("answers again") }
 	a, b := open(t, own.URL, "x", quick), open(t, own.URL, "x", quick)
 	for _, stop := range []struct {
 		name    string
@@ -125,12 +127,11 @@ func TestLosingRedisFailsNoLoginAndAllRegisterAgain(t *testing.T) {
 			b.join("cleo", id, "3"+id)
 			wantSaid(t, stop.company, 3, a, b)
 			eventually(t, func() string { // nothing is left of the loss before
-				if lost, back := a.log.count("does not answer"), a.log.count("answers again"); lost != back {
-					return fmt.Sprintf("%d losses of Redis were logged, and %d times that it is back", lost, back)
+				if n := losses(a); n != 0 {
+					return fmt.Sprintf("%d losses of Redis were logged that have not ended", n)
 				}
 				return ""
 			})
-			warned := a.log.count("does not answer")
 			if err := stop.away(); err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +146,7 @@ func TestLosingRedisFailsNoLoginAndAllRegisterAgain(t *testing.T) {
 			}
 			wantOnline(t, stop.company, 1, 20, a) // dora; what the node itself knows
 			eventually(t, func() string {
-				if n := a.log.count("does not answer") - warned; n != 1 {
+				if n := losses(a); n != 1 { // a slow machine may have had another, which has ended
 					return fmt.Sprintf("the loss of Redis was logged %d times, want once", n)
 				}
 				return ""
@@ -230,8 +231,7 @@ func TestCountingGoesOnAfterClose(t *testing.T) {
 func TestOtherNodesHearOfAChangeBeforeTheirBeat(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		prefix := newPrefix()
-		long := func(o *redis.PresenceOptions) { o.Lease = 10 * time.Minute }
-		a, b := open(t, url, prefix, long), open(t, url, prefix, long)
+		a, b := open(t, url, prefix, patient), open(t, url, prefix, patient)
 		a.join("ann", "acme", "1")
 		for i := range 5 { // the first may come before they listen
 			b.join(fmt.Sprint(i), "acme", fmt.Sprint("p", i))

@@ -92,9 +92,26 @@ func (l *logged) count(text string) int {
 const (
 	// lease is short. Where a machine has much else to do a node may lose it, and comes back.
 	lease = 900 * time.Millisecond
-	// longLease is for tests in which none may: a renewal may be 4 s late.
-	longLease = 6 * time.Second
+	// longLease is for tests in which none may: a renewal may be 6 s late.
+	longLease = 10 * time.Second
+	// bound is how long what should happen may take. It decides nothing where it does.
+	bound = time.Minute
 )
+
+// connect opens a client. A server that is asked while its machine stands still is asked again. Patience is how long a test waits
+// for each answer: no connection is given up before, and where the test does not care, after as long as in a process.
+func connect(t testing.TB, o redis.Options, patience time.Duration) *redis.Client {
+	t.Helper()
+	var c *redis.Client
+	eventually(t, func() string {
+		var err error
+		if c, err = redis.OpenSilent(context.Background(), o, max(patience, redis.Silence)); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return c
+}
 
 // steady is for tests that want an answer at once: Redis and all nodes are there, however late they are.
 func steady(o *redis.PresenceOptions) { o.Patience, o.Lease = time.Minute, longLease }
@@ -107,10 +124,6 @@ func still(patience time.Duration) func(*redis.PresenceOptions) {
 func open(t *testing.T, url, prefix string, change ...func(*redis.PresenceOptions)) *node {
 	t.Helper()
 	log := &logged{}
-	c, err := redis.Open(context.Background(), redis.Options{URL: url, Prefix: prefix, Logger: slog.New(slog.NewTextHandler(log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := &node{t: t, log: log, said: make(map[belfry.CompanyID]int)}
 	o := redis.PresenceOptions{Lease: lease, PresenceOptions: belfry.PresenceOptions{Grace: -1, Coalesce: 20 * time.Millisecond,
 		Changed: func(id belfry.CompanyID, users int) {
@@ -121,6 +134,8 @@ func open(t *testing.T, url, prefix string, change ...func(*redis.PresenceOption
 	for _, f := range change {
 		f(&o)
 	}
+	c := connect(t, redis.Options{URL: url, Prefix: prefix, Logger: slog.New(slog.NewTextHandler(log, nil))}, o.Patience)
+	var err error
 	if n.Presence, err = redis.NewPresence(c, o); err != nil {
 		c.Close()
 		t.Fatal(err)
@@ -156,7 +171,7 @@ func (n *node) leave(user, company, page string) {
 func eventually(t testing.TB, condition func() string) {
 	t.Helper()
 	wrong := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(bound); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if wrong = condition(); wrong == "" {
 			return
 		}

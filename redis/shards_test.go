@@ -42,7 +42,7 @@ func TestAMasterThatIsAwayTroublesItsOwnCompaniesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Stop()
-	a, b := open(t, own.URL, "x", still(10*time.Second)), open(t, own.URL, "x", still(10*time.Second))
+	a, b := open(t, own.URL, "x", still(15*time.Second)), open(t, own.URL, "x", still(15*time.Second))
 	wantNodes(t, a, b)
 	all := make(map[string]int)             // pages by company
 	for down, master := range own.Masters { // one of them has the nodes

@@ -231,7 +231,7 @@ func (b *Broker) subscribe(ctx context.Context, conn rueidis.DedicatedClient, on
 		for i, channel := range some {
 			names[i] = b.name(channel)
 		}
-		bounded, cancel := context.WithTimeout(ctx, sendTimeout)
+		bounded, cancel := context.WithTimeout(ctx, b.c.silence)
 		err := conn.Do(bounded, b.subscription(on, names)).Error()
 		cancel()
 		if err != nil {
