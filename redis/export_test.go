@@ -66,6 +66,12 @@ func (b *Broker) SendRaw(ctx context.Context, message string) error {
 	return b.c.r.Do(ctx, b.publish(channelAll, message)).Error()
 }
 
+// Sharded says whether the broker takes sharded channels.
+func (b *Broker) Sharded() bool { return b.sharded }
+
+// Dials is how many connections were made.
+func (c *Client) Dials() int64 { return c.dials.Load() }
+
 // KillOthers closes all connections of other clients.
 func (c *Client) KillOthers(ctx context.Context) error {
 	for _, kind := range []string{"pubsub", "normal"} { // some of its own may be among the normal ones

@@ -8,6 +8,7 @@ import (
 
 	"belfry"
 	"belfry/internal/redistest"
+	"belfry/redis"
 )
 
 // TestASlotThatMovesTroublesItsOwnCompanyAlone holds a slot on its way, where Redis answers no script of which a key is missing,
@@ -140,6 +141,38 @@ func TestCountsAreExactAfterSlotsHaveMovedDuringChurn(t *testing.T) {
 	close(over)
 	work.Wait()
 	wantExactly(t, nodes, left)
+}
+
+// TestABrokerThatIsNotAnsweredAtFirstTakesTheChannelsOfTheOthers has the master of its channels stand still when it begins.
+func TestABrokerThatIsNotAnsweredAtFirstTakesTheChannelsOfTheOthers(t *testing.T) {
+	if !openPost(t, cluster.URL, newPrefix(), lasting, 1).Sharded() {
+		t.Skip("servers before Redis 7 have no sharded channels")
+	}
+	prefix := newPrefix()
+	c := connect(t, redis.Options{URL: cluster.URL, Prefix: prefix}, 0)
+	defer c.Close()
+	probe := open(t, cluster.URL, prefix)
+	master := cluster.Masters[masterOf(probe.NodesSlot())]
+	probe.Close()
+	if err := master.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	defer master.Resume()
+	before := c.Dials()
+	made := make(chan *redis.Broker, 1)
+	go func() { made <- redis.NewBroker(context.Background(), c, redis.BrokerOptions{}) }()
+	eventually(t, func() string {
+		if c.Dials() == before && len(made) == 0 {
+			return "it waits for the first answer"
+		}
+		return ""
+	})
+	if err := master.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if b := <-made; !b.Sharded() {
+		t.Error("it takes other channels than those of the others")
+	}
 }
 
 func TestNodesHearEachOtherWhereTheirSlotHasMoved(t *testing.T) {
