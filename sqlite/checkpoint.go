@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
@@ -19,7 +20,7 @@ type walLimits struct {
 	checkpoint int // pages by which the log grows between two checkpoints
 	restart    int // its length from which on it is begun anew
 	retry      int // by how much it grows until that is tried again; a reader may have been in the way
-	blocking   int // its length from which on the writer waits for the readers
+	blocking   int // its length from which on the writer waits for the readers, and for a checkpoint that is being made
 }
 
 var defaultWALLimits = walLimits{checkpoint: 1000, restart: 8000, retry: 250, blocking: 32_000} // of 4 KiB
@@ -30,6 +31,7 @@ type checkpointer struct {
 	log  *slog.Logger
 	wake chan struct{}
 	made atomic.Int64  // checkpoints, or attempts
+	busy sync.Mutex    // held while one is being made
 	idle chan struct{} // closed when the goroutine has ended
 }
 
@@ -56,7 +58,10 @@ func (c *checkpointer) loop() {
 	defer close(c.idle)
 	for range c.wake {
 		// Passive: it waits for nobody, and does what it can.
-		if _, err := c.db.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		c.busy.Lock()
+		_, err := c.db.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+		c.busy.Unlock()
+		if err != nil {
 			c.log.Warn("no checkpoint of the database; its log grows until one can be made", "err", err)
 		}
 		c.made.Add(1)
@@ -120,6 +125,10 @@ func (w *writer) checkpoint() {
 // restartLog moves what is left of the log, so that the next transaction can begin it anew.
 func (w *writer) restartLog(mode sqlite3.CheckpointMode) {
 	w.wal.restart, w.wal.after = w.wal.pages+w.wal.limits.retry, 0
+	if mode == sqlite3.CHECKPOINT_RESTART { // it waits for readers, but not for another who is at it
+		w.checkpointer.busy.Lock()
+		defer w.checkpointer.busy.Unlock()
+	}
 	err := withSQLite(w.conn, func(c *sqlite3.Conn) error {
 		_, _, err := c.WALCheckpoint("main", mode)
 		return err
