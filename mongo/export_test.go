@@ -9,6 +9,9 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
+// The server of the tests reads whole collections, on a machine that has much else to do.
+func init() { opTimeout = time.Minute }
+
 // MakeIndexes makes the indexes of a database.
 func MakeIndexes(ctx context.Context, db *driver.Database) error {
 	c := collectionsOf(db)

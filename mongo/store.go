@@ -24,9 +24,10 @@ import (
 // DefaultDatabase is the database where the URI names none.
 const DefaultDatabase = "belfry"
 
+// opTimeout bounds one operation on the server, and the wait for a server. Tests have a longer one.
+var opTimeout = 10 * time.Second
+
 const (
-	// opTimeout bounds one operation on the server, and the wait for a server.
-	opTimeout = 10 * time.Second
 	// longTimeout bounds one that reads or writes much: a count of all that there is, a page of a copy.
 	longTimeout = 10 * time.Minute
 	// indexTimeout bounds the making of indexes, for which the server reads a collection: an application may have stored much.
