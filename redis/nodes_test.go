@@ -136,7 +136,8 @@ func TestANodeThatWasPausedIsGoneOnceEachTime(t *testing.T) {
 	b, _ := openAt(t, server.URL, prefix, "", steady)
 	wantNodes(t, a, b)
 	for i := range 2 {
-		thaw := b.Freeze()
+		thaw := sync.OnceFunc(b.Freeze())
+		t.Cleanup(thaw) // before it is closed, which would wait for that
 		wantGone(t, goneA, slices.Repeat([]string{b.Node()}, i+1)...)
 		thaw()
 		wantNodes(t, a, b)

@@ -91,7 +91,8 @@ func TestANodeThatWasPausedPastItsLeaseComesBack(t *testing.T) {
 		a.join("ann", "acme", "1")
 		b.join("bob", "acme", "2")
 		wantSaid(t, "acme", 2, a)
-		thaw := b.Freeze()
+		thaw := sync.OnceFunc(b.Freeze())
+		t.Cleanup(thaw) // before it is closed, which would wait for that
 		wantSaid(t, "acme", 1, a)
 		wantPages(t, "bob", 0, a)
 		thaw()
