@@ -25,10 +25,10 @@ import (
 )
 
 // patience bounds every wait of a test. It decides nothing in a run that is well.
-const patience = 30 * time.Second
+const patience = time.Minute
 
-// slow are heartbeats that do not come up during a test.
-var slow = Options{PingInterval: time.Hour, PingTimeout: time.Hour}
+// slow are heartbeats that do not come up during a test, and upgrades that may take as long as it.
+var slow = Options{PingInterval: time.Hour, PingTimeout: time.Hour, UpgradeTimeout: time.Hour}
 
 // goroutineReaders has every server of the tests read by goroutines, and parkedPolls has every GET parked
 // as soon as it waits; see TestTheSameInOtherWays.
@@ -69,6 +69,8 @@ func serveWith(t testing.TB, o Options, listen func(http.Handler) *httptest.Serv
 		h.opened <- r
 		return r
 	})
+	// A process that stands still for some seconds answers all the same what it would have.
+	h.engine.waits.handlingTimeout, h.engine.waits.nextGet, h.engine.waits.closeTimeout = time.Hour, time.Hour, time.Hour
 	if parkedPolls {
 		h.parkPolls()
 	}
@@ -92,7 +94,7 @@ func serveWith(t testing.TB, o Options, listen func(http.Handler) *httptest.Serv
 // parkPolls has every GET parked as soon as it waits.
 func (h *harness) parkPolls() {
 	h.engine.options.Resume = func(_ *http.Server, c net.Conn, early []byte) bool { return h.resumed.Hand(c, early) }
-	h.engine.parkAfter = time.Nanosecond
+	h.engine.waits.parkAfter = time.Nanosecond
 }
 
 // A recorder is a session and what it has received.

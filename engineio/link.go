@@ -193,7 +193,7 @@ func (l *Link) sayClose(code int) bool {
 		return l.wire.Finish() == nil
 	}
 	go func() {
-		stop := time.AfterFunc(closeTimeout, func() { l.wire.Close() })
+		stop := time.AfterFunc(l.session.server.waits.closeTimeout, func() { l.wire.Close() })
 		defer stop.Stop()
 		if l.wire.Write(p[n:]) != nil || l.wire.Finish() != nil {
 			l.wire.Close()

@@ -78,6 +78,14 @@ const nextGet = time.Second
 // the GET to answer.
 const lateGet = 100 * time.Millisecond
 
+// waits are for how long a server waits, as the constants of the same names say. Tests of something else than the end of a wait have it wait
+// longer, or not at all.
+type waits struct {
+	closeTimeout, nextGet, lateGet, handlingTimeout, parkAfter time.Duration
+}
+
+var defaultWaits = waits{closeTimeout, nextGet, lateGet, handlingTimeout, parkAfter}
+
 func (o Options) withDefaults() Options {
 	setDefault(&o.PingInterval, 25*time.Second)
 	setDefault(&o.PingTimeout, 20*time.Second)

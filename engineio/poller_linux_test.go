@@ -150,9 +150,8 @@ func TestASlowPeerIsWaitedForWithoutAGoroutine(t *testing.T) {
 	eventually(t, "the kernel takes no more", func() bool {
 		return r.carrier().(*polledWire).state.Load()&wireAwaiting != 0
 	})
-	if now := runtime.NumGoroutine(); now > before {
-		t.Errorf("%d goroutines more while a peer does not read", now-before)
-	}
+	// One that has just begun to end, or a timer's, may still be there.
+	eventually(t, "no goroutine waits for a peer that does not read", func() bool { return runtime.NumGoroutine() <= before })
 	r.text("after it")
 	s.want("4" + big)
 	s.want("4after it")

@@ -64,7 +64,7 @@ func (s *Session) serveGet(w http.ResponseWriter, r *http.Request, form response
 			return
 		}
 		if mayPark { // and it has to wait
-			timer := time.NewTimer(s.server.parkAfter)
+			timer := time.NewTimer(s.server.waits.parkAfter)
 			defer timer.Stop()
 			park, mayPark = timer.C, false
 		}
@@ -195,7 +195,7 @@ func (s *Session) servePost(w http.ResponseWriter, r *http.Request, form respons
 		s.endPost() // before the answer: the client may send the next one then
 		valid <- ok
 	}()
-	late := time.NewTimer(handlingTimeout)
+	late := time.NewTimer(s.server.waits.handlingTimeout)
 	defer late.Stop()
 	select {
 	case ok := <-valid:

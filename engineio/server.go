@@ -30,7 +30,7 @@ type Server struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 
-	parkAfter time.Duration // the constant; shorter in tests
+	waits waits
 
 	mu       sync.RWMutex // orders opening, which reads, with shutting down
 	closed   bool
@@ -54,7 +54,7 @@ func NewServer(options Options, onOpen func(*Session) Receiver) *Server {
 	if options.Node != "" && !ValidNode(options.Node) {
 		panic("engineio: bad node name " + options.Node)
 	}
-	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{}), parkAfter: parkAfter}
+	s := &Server{options: options.withDefaults(), onOpen: onOpen, start: time.Now(), stop: make(chan struct{}), waits: defaultWaits}
 	s.openRest = s.options.openRest()
 	for i := range s.shards {
 		s.shards[i].byID = make(map[string]*Session)

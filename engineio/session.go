@@ -175,11 +175,11 @@ func (s *Session) Close(reason Reason) {
 		s.mu.Unlock()
 		return
 	}
-	limit := closeTimeout
+	limit := s.server.waits.closeTimeout
 	if s.link == nil {
 		s.queue.push(frameClose, s.queue.size)
 		if s.poll == nil {
-			limit = nextGet
+			limit = s.server.waits.nextGet
 		}
 	}
 	s.finish(reason, reason.closeCode(), limit)
@@ -196,7 +196,7 @@ func (s *Session) leave() {
 	}
 	s.queue.clear()
 	s.queue.push(frameNoop, 0)
-	s.finish(ReasonTransportClose, closeNormal, lateGet)
+	s.finish(ReasonTransportClose, closeNormal, s.server.waits.lateGet)
 }
 
 // finish makes s closing: what is queued is written, then the session ends, after
@@ -244,7 +244,7 @@ func (s *Session) endWith(reason Reason, code int) {
 	}
 	if s.turn != 0 && code != 0 {
 		if s.state == stateOpen {
-			s.finish(reason, code, closeTimeout) // unlocks
+			s.finish(reason, code, s.server.waits.closeTimeout) // unlocks
 		} else {
 			s.mu.Unlock()
 		}

@@ -63,7 +63,7 @@ func TestAGetThatOvertakesTheUpgradePacketIsRefused(t *testing.T) {
 func probing(t *testing.T) (*Server, *Session, *pipe, *Link) {
 	t.Helper()
 	o := slow
-	o.Logger = discard
+	o.Logger, o.UpgradeTimeout = discard, 0
 	engine := NewServer(o, func(*Session) Receiver { return deaf{} })
 	s, refused := engine.open(Protocol4, &Handshake{}, binaryWhereNeeded, false)
 	if refused != nil {
