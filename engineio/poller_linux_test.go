@@ -34,8 +34,12 @@ func TestTheSameInOtherWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	timeout := "0"
+	if end, ok := t.Deadline(); ok { // of all tests, that of this process
+		timeout = time.Until(end).String()
+	}
 	for _, way := range []string{"goroutines", "parked"} {
-		tests := exec.Command(program, "-test.timeout=5m")
+		tests := exec.Command(program, "-test.timeout="+timeout)
 		tests.Env = append(os.Environ(), waysVariable+"="+way)
 		if out, err := tests.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", way, err, out)

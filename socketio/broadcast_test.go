@@ -104,7 +104,7 @@ func TestNothingIsLeftOfDisconnectedSockets(t *testing.T) {
 	}
 	for _, name := range []string{"/", "/custom"} {
 		n := server.Of(name)
-		eventually(t, "all have joined", func() bool { return n.RoomLen("shared") == 20 })
+		eventually(t, "all have joined", func() bool { rooms, _ := n.Census(); return rooms == 21 && n.RoomLen("shared") == 20 })
 		if rooms, sockets := n.Census(); rooms != 21 || sockets != 20 || n.Len() != 20 {
 			t.Errorf("%s: %d rooms, %d sockets, Len %d", name, rooms, sockets, n.Len())
 		}

@@ -3,7 +3,11 @@ package socketio
 import (
 	"maps"
 	"slices"
+	"time"
 )
+
+// DelayConnects sets for how long the answer to a CONNECT is held back. Nobody may have connected yet.
+func (s *Server) DelayConnects(d time.Duration) { s.connectDelay = d }
 
 // Census counts what the namespace's registry holds.
 func (n *Namespace) Census() (rooms, sockets int) { return n.registry.census() }

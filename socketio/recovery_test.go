@@ -182,12 +182,17 @@ func comes(t *testing.T, server *socketio.Server, address string) (*client, *soc
 	c.send(`0`)
 	_, rest, _ := strings.Cut(c.next(), `"sid":"`)
 	id, _, _ := strings.Cut(rest, `"`)
-	var s *socketio.Socket
-	eventually(t, "the socket is known", func() bool { // which it is after the answer
-		s = server.Of("/").Socket(id)
+	return c, known(t, server.Of("/"), id)
+}
+
+// known waits for a socket, which is known after its client has the answer to CONNECT.
+func known(t *testing.T, n *socketio.Namespace, id string) (s *socketio.Socket) {
+	t.Helper()
+	eventually(t, "the socket is known", func() bool {
+		s = n.Socket(id)
 		return s != nil
 	})
-	return c, s
+	return s
 }
 
 // onlyOne checks that a namespace has one socket and finds it everywhere.
@@ -221,6 +226,7 @@ func TestResumeTakesOverFromALiveSocket(t *testing.T) {
 			}
 			c := dial(t, address, 4)
 			c.resume("/", s.ID())
+			eventually(t, "the handlers have been called", func() bool { return len(j.all()) == 3 }) // before those of anybody else
 			if elsewhere {
 				old.play(gets(`1`), sends(`2["on the way"]`), sends(`2/custom,["message"]`), gets(`2/custom,["message-back"]`))
 				old.resume("/", "another")
@@ -229,7 +235,6 @@ func TestResumeTakesOverFromALiveSocket(t *testing.T) {
 				old.expect("closed")
 			}
 			eventually(t, "the new one is alone", func() bool { _, sockets := n.Census(); return sockets == 1 })
-			eventually(t, "the handlers have been called", func() bool { return len(j.all()) >= 3 })
 			onlyOne(t, n, s.ID())
 			if n.Socket(s.ID()) == s || s.Connected() {
 				t.Error("the old socket is connected")
@@ -341,7 +346,7 @@ func TestResumingOnTheSameConnection(t *testing.T) {
 	for range 20 {
 		c.send(`1`)
 		c.resume("/", s.ID())
-		n.Socket(s.ID()).Disconnect(false)
+		known(t, n, s.ID()).Disconnect(false)
 		c.expect(`1`)
 		c.resume("/", s.ID())
 	}

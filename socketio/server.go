@@ -62,6 +62,8 @@ type Server struct {
 	options Options
 	engine  *engineio.Server
 
+	connectDelay time.Duration // the constant; longer in tests
+
 	mu         sync.RWMutex
 	namespaces map[string]*Namespace
 	families   []family
@@ -80,7 +82,7 @@ type AllowFunc func(name string, h *engineio.Handshake, auth json.RawMessage) er
 
 // NewServer makes a server with the namespace "/".
 func NewServer(options Options) *Server {
-	s := &Server{options: options.withDefaults(), namespaces: make(map[string]*Namespace)}
+	s := &Server{options: options.withDefaults(), namespaces: make(map[string]*Namespace), connectDelay: connectDelay}
 	s.engine = engineio.NewServer(s.options.Engine, s.open)
 	s.options.Engine = s.engine.Options()
 	s.Of("/")
