@@ -263,7 +263,7 @@ func (c *conn) connectRequest(p *packet, known bool) error {
 		return nil
 	}
 	c.place(member{name: name, connecting: true})
-	time.AfterFunc(connectDelay, func() {
+	time.AfterFunc(c.server.connectDelay, func() {
 		c.protect(func() { c.connect(name, auth, c.later) })
 	})
 	return nil
