@@ -188,11 +188,11 @@ func TestADialectPageThatIsRefusedSaysWhy(t *testing.T) {
 }
 
 func TestADialectPageThatLeavesWaitsForWhatItIsOwed(t *testing.T) {
-	o := startPlain(t, &plainServer{welcome: "welcome"})
-	o.Churn, o.Duration, o.Drain = 50, time.Second, 5*time.Second
-	if r := mustRun(t, o); r.Life.Left == 0 {
-		t.Error("no page left")
-	}
+	mustRun(t, func() Options {
+		o := startPlain(t, &plainServer{welcome: "welcome"})
+		o.Churn, o.Duration, o.Drain = 50, time.Second, deadline
+		return o
+	}, func(r *Report) bool { return r.Life.Left > 0 })
 }
 
 func TestADialectHasNeitherPollingNorRecovery(t *testing.T) {

@@ -56,6 +56,8 @@ type Options struct {
 	Duration, WarmUp time.Duration
 	// Drain is how long to wait without progress for what is still to come; 0 means 10 s.
 	Drain time.Duration
+	// leaving is how long a page that leaves waits for what it is owed: as long as Drain, and less in a test.
+	leaving time.Duration
 
 	// Polling and Revision4 are the shares of the pages, 0 to 1, that use long polling
 	// rather than WebSocket, and Socket.IO revision 4 rather than 5.
@@ -108,6 +110,7 @@ func (o *Options) complete() error {
 	setDefault(&o.SlowRate, 4<<10)
 	setDefault(&o.Duration, 10*time.Second)
 	setDefault(&o.Drain, 10*time.Second)
+	setDefault(&o.leaving, o.Drain)
 	o.Companies = min(o.Companies, o.Pages)
 	if o.UsersPerCompany == 0 && o.Companies > 0 {
 		o.UsersPerCompany = (o.Pages + o.Companies - 1) / o.Companies

@@ -385,7 +385,7 @@ func (p *page) look(now int64) {
 			p.failed("logging in: no answer in " + strconv.Itoa(int(loginTimeout.Seconds())) + " s")
 		}
 	case pageLeaving:
-		if age > p.run.o.Drain {
+		if age > p.run.o.leaving {
 			p.witness.settle()
 			p.gone()
 			return

@@ -390,14 +390,15 @@ func (r *run) churn() func() {
 // more.
 func (r *run) drain(m *measurement) {
 	r.calm()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	const tick = 20 * time.Millisecond
+	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	began := time.Now()
-	last, came := began, r.arrivals()
-	for r.waits(!m.interrupted) && time.Since(last) < r.o.Drain && time.Since(began) < maxDrain {
+	began, came := time.Now(), r.arrivals()
+	// Ticks are counted, not time: while this process stands still, what has come is not read.
+	for waited := time.Duration(0); r.waits(!m.interrupted) && waited < r.o.Drain && time.Since(began) < maxDrain; waited += tick {
 		<-ticker.C
 		if now := r.arrivals(); now != came {
-			last, came = time.Now(), now
+			waited, came = 0, now
 		}
 	}
 	m.away = len(r.pages) - r.openPages()

@@ -16,7 +16,7 @@ import (
 )
 
 // deadline bounds every wait of the tests.
-const deadline = 20 * time.Second
+const deadline = time.Minute
 
 const testKey = "the-key-of-the-backends"
 
@@ -61,18 +61,31 @@ func serve(t *testing.T, alter ...func(*server.Options)) Options {
 		Token: func(uid, company string) (string, error) {
 			return tokens.Sign(belfry.Identity{User: belfry.UserID(uid), Company: belfry.CompanyID(company)}, time.Hour)
 		},
-		Pages: 24, Companies: 2, Callers: 4, Duration: 300 * time.Millisecond, WarmUp: 20 * time.Millisecond, Drain: 5 * time.Second,
+		Pages: 24, Companies: 2, Callers: 4, Duration: 300 * time.Millisecond, WarmUp: 20 * time.Millisecond, Drain: deadline, // the run ends when all has come
 		Verify: true, Seed: 1, ServerPID: os.Getpid(),
 	}
 }
 
-// mustRun runs and fails the test where the report says that anything went wrong.
-func mustRun(t *testing.T, o Options) *Report {
+// mustRun runs until the report says enough, and fails the test where it says that anything went wrong.
+func mustRun(t *testing.T, start func() Options, enough func(*Report) bool) *Report {
 	t.Helper()
-	r := runToEnd(t, o)
-	wantWell(t, r, o.Pages)
+	var pages int
+	r := runUntil(t, func() Options {
+		o := start()
+		pages = o.Pages
+		return o
+	}, enough)
+	wantWell(t, r, pages)
 	return r
 }
+
+// delivered says that something was pushed and came within the time that is measured.
+func delivered(r *Report) bool {
+	return r.Pushes.OK > 0 && r.Deliveries.Count > 0 && r.Deliveries.Latency.Count > 0
+}
+
+// always says that any run will do.
+func always(*Report) bool { return true }
 
 // wantWell fails the test where the report of a run with so many pages says that anything went wrong.
 func wantWell(t *testing.T, r *Report, pages int) {
@@ -108,7 +121,7 @@ func runUntil(t *testing.T, start func() Options, enough func(*Report) bool) *Re
 		case enough(r):
 			return r
 		case d > deadline/8:
-			t.Fatalf("in %v there were %d pushes; errors %v", d, r.Pushes.OK, r.Errors)
+			t.Fatalf("in %v there were %d pushes; errors %v; life %+v", d, r.Pushes.OK, r.Errors, r.Life)
 		}
 		o = start()
 	}
@@ -117,11 +130,16 @@ func runUntil(t *testing.T, start func() Options, enough func(*Report) bool) *Re
 func TestEveryScenarioRunsAgainstTheServerWithoutFaults(t *testing.T) {
 	for _, scenario := range []Scenario{Fanout, Unicast, Mixed, Storm, Idle} {
 		t.Run(string(scenario), func(t *testing.T) {
-			o := serve(t)
-			o.Scenario, o.Polling, o.Revision4 = scenario, 0.5, 0.5
-			r := mustRun(t, o)
-			pushes := scenario != Storm && scenario != Idle
-			if got := r.Pushes.OK > 0 && r.Deliveries.Count > 0 && r.Deliveries.Latency.Count > 0; got != pushes {
+			pushes, enough := scenario != Storm && scenario != Idle, delivered
+			if !pushes {
+				enough = always
+			}
+			r := mustRun(t, func() Options {
+				o := serve(t)
+				o.Scenario, o.Polling, o.Revision4 = scenario, 0.5, 0.5
+				return o
+			}, enough)
+			if delivered(r) != pushes {
 				t.Errorf("the report is %+v", r)
 			}
 			if want := map[Scenario]uint64{Fanout: 12, Unicast: 1}[scenario]; want > 0 && r.Deliveries.Count != want*r.Pushes.OK {
@@ -132,9 +150,12 @@ func TestEveryScenarioRunsAgainstTheServerWithoutFaults(t *testing.T) {
 }
 
 func TestAUserWithSeveralPagesGetsAMessageOnEach(t *testing.T) {
-	o := serve(t)
-	o.Scenario, o.UsersPerCompany, o.Stored = Unicast, 3, true
-	if r := mustRun(t, o); r.Users != 6 || r.Deliveries.Count != 4*r.Pushes.OK {
+	r := mustRun(t, func() Options {
+		o := serve(t)
+		o.Scenario, o.UsersPerCompany, o.Stored = Unicast, 3, true
+		return o
+	}, delivered)
+	if r.Users != 6 || r.Deliveries.Count != 4*r.Pushes.OK {
 		t.Errorf("%d pushes to %d users with 24 pages were delivered %d times", r.Pushes.OK, r.Users, r.Deliveries.Count)
 	}
 }
@@ -148,18 +169,17 @@ func TestPagesThatComeAndGoLoseNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // stopping the server takes seconds where pages left without a word
-			o := serve(t)
-			o.Scenario, o.Churn, o.Rate, o.Polling, o.Revision4, o.Duration = Mixed, 50, 400, 0.4, 0.4, time.Second
-			alter(&o)
-			r := mustRun(t, o)
-			if r.Life.Left == 0 {
-				t.Error("no page left")
-			}
-			if o.Recover && (r.Life.Resumed == 0 || r.Life.NotResumed > 0) {
+			var o Options
+			r := mustRun(t, func() Options {
+				o = serve(t)
+				o.Scenario, o.Churn, o.Rate, o.Polling, o.Revision4, o.Duration = Mixed, 50, 400, 0.4, 0.4, time.Second
+				alter(&o)
+				return o
+			}, func(r *Report) bool {
+				return r.Life.Left > 0 && (!o.Recover || r.Life.Resumed > 0) && (!o.Recover || !o.Stored || r.Deliveries.CaughtUp > 0)
+			})
+			if o.Recover && r.Life.NotResumed > 0 {
 				t.Errorf("%+v", r.Life)
-			}
-			if o.Recover && o.Stored && r.Deliveries.CaughtUp == 0 {
-				t.Error("nothing was caught up with")
 			}
 		})
 	}
@@ -172,19 +192,17 @@ func TestAPageThatIsTooSlowIsDisconnectedAndThatIsNoLoss(t *testing.T) {
 		return o
 	}
 	// It takes what the kernel's buffers hold and more.
-	r := runUntil(t, start, func(r *Report) bool { return r.Life.SlowDisconnected > 0 })
-	wantWell(t, r, 24)
+	mustRun(t, start, func(r *Report) bool { return r.Life.SlowDisconnected > 0 })
 }
 
 func TestASlowPageThatLeavesHasLostNothingOfWhatItHasNotRead(t *testing.T) {
 	start := func() Options {
 		o := serve(t)
-		o.Scenario, o.Companies, o.Slow, o.SlowRate, o.Churn, o.Rate, o.Size = Fanout, 1, 0.5, 20_000, 40, 50, 20_000
-		o.Duration, o.Drain = 2*time.Second, time.Second // what a slow page has before it takes longer than that
+		o.Scenario, o.Companies, o.Slow, o.SlowRate, o.Churn, o.Rate, o.Size = Fanout, 1, 1, 20_000, 40, 50, 20_000
+		o.Duration, o.leaving = 2*time.Second, time.Second // what a slow page has before it takes longer than that
 		return o
 	}
-	r := runUntil(t, start, func(r *Report) bool { return r.Life.Left >= 20 })
-	wantWell(t, r, 24)
+	mustRun(t, start, func(r *Report) bool { return r.Life.Left >= 20 })
 }
 
 func TestARateIsKeptAndHonest(t *testing.T) {
@@ -204,7 +222,7 @@ func TestARateIsKeptAndHonest(t *testing.T) {
 
 func TestARunThatIsInterruptedSaysWhatItHasMeasured(t *testing.T) {
 	o := serve(t)
-	o.Scenario, o.Duration = Fanout, time.Hour
+	o.Scenario, o.Duration, o.WarmUp = Fanout, time.Hour, 0
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	o.Progress = func(p Progress) {
@@ -216,26 +234,23 @@ func TestARunThatIsInterruptedSaysWhatItHasMeasured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Interrupted || r.Deliveries.PerSecond == 0 || r.Seconds == 0 || r.Seconds > 10 || r.Verify.Faults > 0 {
+	if !r.Interrupted || r.Deliveries.PerSecond == 0 || r.Seconds == 0 || r.Seconds > deadline.Seconds() || r.Verify.Faults > 0 {
 		t.Errorf("the report is %+v", r)
 	}
 }
 
 func TestWhatTheServerRefusesIsReported(t *testing.T) {
-	o := serve(t)
-	o.Scenario, o.Key = Unicast, "another key"
-	r, err := Run(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var o Options
+	r := runUntil(t, func() Options {
+		o = serve(t)
+		o.Scenario, o.Key = Unicast, "another key"
+		return o
+	}, func(r *Report) bool { return r.Pushes.Refused > 0 })
 	if r.Pushes.Refused == 0 || r.Pushes.OK > 0 || len(r.Errors) != 1 || !strings.Contains(r.Errors[0].What, "key") || r.Verify.Faults > 0 {
 		t.Errorf("pushes %+v, errors %v", r.Pushes, r.Errors)
 	}
 	o.Token = func(string, string) (string, error) { return "no token", nil }
-	if r, err = Run(context.Background(), o); err != nil {
-		t.Fatal(err)
-	}
-	if r.Connect.Opened > 0 || r.Connect.Failures < uint64(o.Pages) || !strings.Contains(r.Errors[0].What, "login refused") {
+	if r = runToEnd(t, o); r.Connect.Opened > 0 || r.Connect.Failures < uint64(o.Pages) || !strings.Contains(r.Errors[0].What, "login refused") {
 		t.Errorf("connect %+v, errors %v", r.Connect, r.Errors)
 	}
 }
@@ -272,9 +287,11 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 }
 
 func TestAReportIsPrintedAndEncoded(t *testing.T) {
-	o := serve(t)
-	o.Scenario = Fanout
-	r := mustRun(t, o)
+	r := mustRun(t, func() Options {
+		o := serve(t)
+		o.Scenario = Fanout
+		return o
+	}, delivered)
 	var text strings.Builder
 	if err := r.Print(&text); err != nil {
 		t.Fatal(err)
