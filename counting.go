@@ -62,7 +62,7 @@ func (s *Service) countsInLine(ctx context.Context, who Identity) *Counts {
 		s.teller.owe(who)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, inLineTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.inLine)
 	defer cancel()
 	counts := s.countsOf(ctx, who)
 	if ctx.Err() != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"belfry"
 )
@@ -163,6 +164,7 @@ func TestAPageThatLogsInDuringAPushGetsItOnce(t *testing.T) {
 func TestNothingIsLostDoubledOrReordered(t *testing.T) {
 	const users, pushers, pushes, visitors, visits = 4, 8, 60, 8, 25
 	b := newBench(t)
+	b.CountInLineWithin(time.Minute) // also where the machine stands still meanwhile, each message has its counts
 	b.store.set(func(s *shakyStore) {
 		s.add = func(context.Context) error {
 			if rand.IntN(20) == 0 {

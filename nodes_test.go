@@ -126,10 +126,20 @@ type reader struct {
 
 // visit logs in at a node, stays until leave is closed, and notes what it was told.
 func (r *reader) visit(b *bench, leave <-chan struct{}) error {
-	p := b.hub.newPage()
-	w, err := b.Login(context.Background(), r.who, p, belfry.LoginOptions{Cursor: r.cursor, Trusted: true})
-	if err != nil {
-		return err
+	var p *page
+	var w belfry.Welcome
+	for deadline := time.Now().Add(time.Minute); ; {
+		began := time.Now()
+		p = b.hub.newPage()
+		var err error
+		w, err = b.Login(context.Background(), r.who, p, belfry.LoginOptions{Cursor: r.cursor, Trusted: true})
+		if err == nil {
+			break
+		}
+		// A node that is behind says so after ten seconds: on a slow machine it may be.
+		if belfry.ErrorCode(err) != belfry.ErrUnavailable || time.Since(began) < 10*time.Second || time.Now().After(deadline) {
+			return err
+		}
 	}
 	<-leave
 	p.close()

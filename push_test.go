@@ -368,7 +368,7 @@ func TestAPushIsFinishedAlthoughItsCallerHasLeft(t *testing.T) {
 // waitFor waits until a condition holds.
 func waitFor(t *testing.T, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !condition() {
 		if time.Now().After(deadline) {
 			t.Fatal("the condition does not come true")

@@ -68,8 +68,9 @@ type Service struct {
 	log          *slog.Logger
 
 	line        *line
-	slowInLine  time.Time // when the store last took too long for who holds the line, which guards it
-	shared      bool      // other nodes store into the same log
+	inLine      time.Duration // inLineTimeout
+	slowInLine  time.Time     // when the store last took too long for who holds the line, which guards it
+	shared      bool          // other nodes store into the same log
 	follower    follower
 	fillBytes   int64         // maxFillBytes
 	requests    gate          // by key
@@ -102,7 +103,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
 		agenda: newAgenda(), teller: newTeller(), follower: newFollower(),
-		arriving: make(chan struct{}, maxArriving), incoming: make(incoming), fillBytes: maxFillBytes,
+		arriving: make(chan struct{}, maxArriving), incoming: make(incoming), fillBytes: maxFillBytes, inLine: inLineTimeout,
 	}
 	s.setDefaults()
 	ids := o.IDs

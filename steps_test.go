@@ -102,7 +102,7 @@ func TestAPageThatTakesItsTimeIsNotHeldAndHoldsUpNoOtherOfItsUser(t *testing.T) 
 		t.Error("the page is held")
 	}
 	b.hub.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	other := b.hub.newPage()
 	if _, err := b.Login(ctx, ann, other, from(at)); err != nil || other.story() != missed {
