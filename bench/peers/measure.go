@@ -20,8 +20,8 @@ import (
 
 // Bounds of what a server and a generator may take.
 const (
-	startTimeout = 20 * time.Second
-	stopTimeout  = 20 * time.Second
+	startTimeout = time.Minute
+	stopTimeout  = time.Minute
 	runTimeout   = 4 * time.Minute
 )
 
@@ -87,8 +87,21 @@ type server struct {
 	ended  chan struct{}
 }
 
-// start starts a server and waits until it listens.
+// errTaken says that somebody else listens where a server was to.
+var errTaken = errors.New("the address is taken")
+
+// start starts a server and waits until it listens. Nothing keeps its addresses free until it does: where somebody else has taken one, it
+// gets others.
 func (p *plan) start(ctx context.Context, who *peer) (s *server, err error) {
+	for range 5 {
+		if s, err = p.startOnce(ctx, who); !errors.Is(err, errTaken) {
+			break
+		}
+	}
+	return s, err
+}
+
+func (p *plan) startOnce(ctx context.Context, who *peer) (s *server, err error) {
 	s = &server{peer: who, ended: make(chan struct{})}
 	if s.pages, s.backends, err = freeAddresses(); err != nil {
 		return nil, err
@@ -106,7 +119,11 @@ func (p *plan) start(ctx context.Context, who *peer) (s *server, err error) {
 		close(s.ended)
 	}()
 	if err := s.listens(ctx); err != nil {
-		return nil, errors.Join(err, s.stop())
+		err = errors.Join(err, s.stop())
+		if strings.Contains(strings.ToLower(s.output.String()), "address already in use") {
+			err = errors.Join(err, errTaken)
+		}
+		return nil, err
 	}
 	return s, nil
 }

@@ -45,7 +45,13 @@ func TestEveryServerCarriesEveryScenarioAndLeavesNothing(t *testing.T) {
 				if scenario == "storm" {
 					l.rehearsal = 10
 				}
+				silent := scenario == "storm" || scenario == "idle"
 				r, err := p.measure(t.Context(), &who, &l)
+				// While the machine stands still, a short run pushes nothing, and pages do not get in time what was pushed.
+				for try := 0; err == nil && try < 4 && (r.Report.Pushes.OK == 0 && !silent || r.Report.Pushes.Stalled > 0); try++ {
+					l.duration *= 2
+					r, err = p.measure(t.Context(), &who, &l)
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -53,7 +59,7 @@ func TestEveryServerCarriesEveryScenarioAndLeavesNothing(t *testing.T) {
 					t.Errorf("%s: %+v", wrong, r.Report)
 				}
 				deliveries := map[string]uint64{"fanout": 40, "unicast": 1}[scenario] * r.Report.Pushes.OK
-				if r.Report.Deliveries.Count != deliveries || (deliveries == 0) != (scenario == "storm" || scenario == "idle") {
+				if r.Report.Deliveries.Count != deliveries || (deliveries == 0) != silent {
 					t.Errorf("%d pushes were delivered %d times", r.Report.Pushes.OK, r.Report.Deliveries.Count)
 				}
 				if strings.Contains(r.Command, p.bin) || strings.Contains(r.Command, "127.0.0.1") {
