@@ -113,10 +113,10 @@ func TestAHandlerThatWaitsHoldsUpNobodyAndItsPageIsNotRead(t *testing.T) {
 	pushy.write(clientFrame(0x82, payload))
 	sent++
 	eventually(t, "all handlers wait", func() bool { return waiting.Load() == n+1 })
-	pushy.conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 	var partly int
 	var frame []byte
 	for {
+		pushy.conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
 		binary.BigEndian.PutUint32(payload, sent)
 		frame = clientFrame(0x82, payload)
 		var err error
