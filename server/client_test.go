@@ -18,7 +18,7 @@ import (
 
 // deadline bounds every wait of the tests. None of them waits that long unless
 // it is about to fail.
-const deadline = 30 * time.Second
+const deadline = time.Minute
 
 // A dialing says how a client connects. The zero value is a client of 4.x that
 // shows nothing while it connects.

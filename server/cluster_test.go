@@ -36,7 +36,7 @@ func startCluster(t testing.TB, n int, alter ...func(*Options)) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	for _, name := range clusterNames[:n] {
-		hop := HopOptions{Node: name, Listen: "127.0.0.1:0", Secret: auth.Secret(strings.Repeat("n", auth.MinSecretBytes)), Address: c.address}
+		hop := HopOptions{Node: name, Listen: "127.0.0.1:0", Secret: auth.Secret(strings.Repeat("n", auth.MinSecretBytes)), Address: c.address, patience: deadline}
 		c.nodes = append(c.nodes, start(t, append([]func(*Options){func(o *Options) { o.Hop = hop }}, alter...)...))
 	}
 	for _, node := range c.nodes {
@@ -158,6 +158,32 @@ func waiting() int {
 	all := make([]byte, 4<<20)
 	all = all[:runtime.Stack(all, true)]
 	return strings.Count(string(all), "engineio.(*Session).serveGet(")
+}
+
+// A waitingPoll is a GET that is passed on to a node and waits there: in its handler, or parked after two seconds, which may be over
+// before anybody has looked.
+type waitingPoll struct {
+	owner *fixture
+	taken int32 // before
+}
+
+// willWait is called before the GET is sent.
+func (f *fixture) willWait() waitingPoll {
+	f.t.Helper()
+	eventually(f.t, "no other poll waits", func() bool { return waiting() == 0 })
+	return waitingPoll{f, f.taken.Load()}
+}
+
+func (w waitingPoll) wait() {
+	w.owner.t.Helper()
+	eventually(w.owner.t, "the poll waits", func() bool { return waiting() == 1 || w.isTaken() })
+}
+
+func (w waitingPoll) isTaken() bool { return w.owner.taken.Load() > w.taken }
+
+func (w waitingPoll) waitParked() {
+	w.owner.t.Helper()
+	eventually(w.owner.t, "the poll is parked", func() bool { return w.isTaken() && waiting() == 0 })
 }
 
 // A rawAnswer is an answer with its whole body.

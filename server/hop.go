@@ -39,6 +39,10 @@ type HopOptions struct {
 	// whenever a connection is to be made, and waited for; whoever asks for a session may have named the node, so it should bound
 	// what it does for nodes that it does not know.
 	Address func(node string) (address string, ok bool)
+
+	// patience is what nodes have for each other at least: to connect, and to take the last answers. Tests set it, whose machine may stand
+	// still for longer than nodes wait.
+	patience time.Duration
 }
 
 func (o HopOptions) check() error {
@@ -109,6 +113,7 @@ func newHopPort(o HopOptions, engine engineio.Options, handler http.Handler, log
 		passer: hop.NewPasser(hop.Options{
 			Key: key, Address: o.Address, Logger: log,
 			AnswerTimeout: engine.PingInterval + engine.PingTimeout + answerMargin,
+			DialTimeout:   o.patience,
 		}),
 		server: &http.Server{
 			Handler: handler,
@@ -147,7 +152,7 @@ const hopEndTimeout = time.Second
 
 // shutdown ends the port. Connections that others keep for later are not waited for.
 func (h *hopPort) shutdown(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, hopEndTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(hopEndTimeout, h.options.patience))
 	defer cancel()
 	if h.server.Shutdown(ctx) != nil {
 		h.server.Close()

@@ -143,7 +143,7 @@ func TestStopCutsOffACallerThatDoesNotFinish(t *testing.T) {
 		}
 	}
 	// Half of the time goes to who holds up the push port; the rest is for the page to be told in. Then nobody has to wait.
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- f.Server.Stop(ctx) }()

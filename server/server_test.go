@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +30,8 @@ type fixture struct {
 	store  belfry.Store // as the server sees it
 	tokens *auth.Tokens
 	log    *lockedBuffer
+
+	taken atomic.Int32 // connections of other nodes that net/http no longer has: GETs that were parked, and WebSockets
 }
 
 // A lockedBuffer collects a log.
@@ -74,10 +78,19 @@ func start(t testing.TB, alter ...func(*Options)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f := &fixture{Server: s, t: t, store: options.Store, tokens: tokens, log: log}
+	if s.hop != nil {
+		note := s.hop.server.ConnState
+		s.hop.server.ConnState = func(c net.Conn, state http.ConnState) {
+			if state == http.StateHijacked {
+				f.taken.Add(1)
+			}
+			note(c, state)
+		}
+	}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{Server: s, t: t, store: options.Store, tokens: tokens, log: log}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), deadline)
 		defer cancel()

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// greetingTimeout is how long a connection may take to prove itself.
+	// greetingTimeout is how long a connection may take to prove itself, and then to be told that it has not.
 	greetingTimeout = 5 * time.Second
 	// maxGreetings is how many connections may be about to prove themselves at a time.
 	maxGreetings = 256
@@ -120,7 +120,7 @@ func (l *Listener) check(c net.Conn) error {
 // refuse answers in the language of whoever is no node and most likely speaks HTTP. What they have sent is read, so that closing
 // does not take the answer away from them.
 func refuse(c net.Conn) {
-	c.SetDeadline(time.Now().Add(time.Second))
+	c.SetDeadline(time.Now().Add(greetingTimeout))
 	io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	if c, ok := c.(interface{ CloseWrite() error }); ok {
 		c.CloseWrite()

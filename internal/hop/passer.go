@@ -22,7 +22,7 @@ const AddressHeader = "Belfry-Hop-Address"
 
 // The bounds of connections to other nodes.
 const (
-	dialTimeout = 2 * time.Second // greeting included
+	dialTimeout = 2 * time.Second // greeting included; for [Options].DialTimeout
 	// maxIdle is how many connections to a node are kept that no request is on. Each request that waits has one of its own.
 	maxIdle     = 1024
 	idleTimeout = time.Minute
@@ -31,7 +31,7 @@ const (
 	OwnerIdleTimeout = 2 * idleTimeout
 )
 
-// Options configure a [Passer]. All are needed.
+// Options configure a [Passer]. All but DialTimeout are needed.
 type Options struct {
 	Key Key
 	// Address finds the Listener of a node, at host:port. It reports false where there is no such node. It must not wait for long,
@@ -39,7 +39,9 @@ type Options struct {
 	Address func(node string) (address string, ok bool)
 	// AnswerTimeout is how long the answer to one request may take: longer than any poll waits.
 	AnswerTimeout time.Duration
-	Logger        *slog.Logger
+	// DialTimeout is how long a connection to a node may take to be there, the greeting included. 0 means 2 s.
+	DialTimeout time.Duration
+	Logger      *slog.Logger
 }
 
 // A Passer passes requests on to other nodes. It is safe for concurrent use.
@@ -58,6 +60,9 @@ type Passer struct {
 
 // NewPasser makes a passer, which is to be closed.
 func NewPasser(o Options) *Passer {
+	if o.DialTimeout <= 0 {
+		o.DialTimeout = dialTimeout
+	}
 	p := &Passer{options: o, complain: rate.Sometimes{Interval: 10 * time.Second}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.transport = &http.Transport{
@@ -96,7 +101,7 @@ func (p *Passer) dial(ctx context.Context, node string) (net.Conn, error) {
 	if !ok {
 		return nil, errUnknownNode
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.options.DialTimeout)
 	defer cancel()
 	dialer := net.Dialer{Control: mustBePrivate}
 	c, err := dialer.DialContext(ctx, "tcp", address)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A both answers a request by saying what it was, as a plain one or as any other.
 type both struct {
