@@ -27,7 +27,7 @@ func TestExplainTellsWhatBecameOfAMessage(t *testing.T) {
 	p := launch(t, "serve", "--dev", "--data", dir)
 	id := p.restMessage(`{"receivers":[7],"title":"t"}`)
 	explain := func(args ...string) (code int, stdout, stderr string) {
-		return runs(append([]string{"explain", "--push", "http://" + p.push, "--data", dir}, args...)...)
+		return runs(append([]string{"explain", "--push", "http://" + p.push, "--data", dir, "--timeout", deadline.String()}, args...)...)
 	}
 	code, out, stderr := explain(id)
 	lines := strings.Split(strings.TrimSpace(out), "\n")

@@ -69,7 +69,11 @@ auth:
 		"the file":   signed(t, ofFile, claims, ""),
 		"the URL":    signed(t, ofURL, claims, "1"),
 	} {
-		if got, err := tokens.Verify(token); err != nil || got.Who != (belfry.Identity{User: "7", Company: "acme"}) {
+		got, err := tokens.Verify(token)
+		for end := time.Now().Add(deadline); err != nil && name == "the URL" && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			got, err = tokens.Verify(token) // which waits two seconds for the keys; they may come later
+		}
+		if err != nil || got.Who != (belfry.Identity{User: "7", Company: "acme"}) {
 			t.Errorf("a token of %s: %+v, %v", name, got, err)
 		}
 	}
