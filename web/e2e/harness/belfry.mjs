@@ -5,11 +5,10 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { freeAddresses } from './address.mjs'
+import { patience } from './until.mjs'
 
 const binary = process.env.BELFRY_BIN ?? fileURLToPath(new URL('../../../bin/belfry', import.meta.url))
-
-/** How long the server may take to start or to stop, in milliseconds. */
-const patience = 60_000
 
 /** @typedef {Record<string, string | number>} Fields */
 
@@ -19,16 +18,20 @@ export class Belfry {
   #process
   /** @type {string[]} */
   #log = []
-  #public = '127.0.0.1:0'
-  #push = '127.0.0.1:0'
+  #public
+  #push
 
   /**
    * @param {string[]} command
    * @param {string} data
+   * @param {string} publicAddress
+   * @param {string} pushAddress
    */
-  constructor(command, data) {
+  constructor(command, data, publicAddress, pushAddress) {
     this.command = command
     this.data = data
+    this.#public = publicAddress
+    this.#push = pushAddress
   }
 
   /**
@@ -37,17 +40,21 @@ export class Belfry {
    * @param {string[]} command what to run, and flags of its own
    */
   static async start(...command) {
-    const server = new Belfry(command, await mkdtemp(path.join(tmpdir(), 'belfry-e2e-')))
-    try {
-      await server.run()
-    } catch (error) {
-      await server.stop()
-      throw error
+    for (let tries = 1; ; tries++) {
+      const [open, push] = /** @type {[string, string]} */ (await freeAddresses(2))
+      const server = new Belfry(command, await mkdtemp(path.join(tmpdir(), 'belfry-e2e-')), open, push)
+      try {
+        await server.run()
+        return server
+      } catch (error) {
+        await server.stop()
+        // Another test that looked for ports at the same time may have the same.
+        if (tries === 3 || !server.log.includes('address already in use')) throw error
+      }
     }
-    return server
   }
 
-  /** Runs the server: the first time on free ports, later on the same ones. */
+  /** Runs the server, on the same ports every time. */
   async run() {
     const flags = ['--listen', this.#public, '--push-listen', this.#push, '--data', this.data, '--log-format', 'json']
     const child = spawn(binary, [...this.command, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -67,11 +74,7 @@ export class Belfry {
       if (!child.stderr) throw new Error('no log to read')
       createInterface({ input: child.stderr }).on('line', (line) => {
         this.#log.push(line)
-        const entry = parse(line)
-        if (entry.msg !== 'listening') return
-        this.#public = entry.public
-        this.#push = entry.push
-        resolve(undefined)
+        if (parse(line).msg === 'listening') resolve(undefined)
       })
     })
   }

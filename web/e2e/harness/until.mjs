@@ -1,5 +1,5 @@
-/** How long a condition may take to come true, in milliseconds. */
-const patience = 60_000
+/** How long anything may take, in milliseconds: machines that run tests stand still at times. */
+export const patience = 60_000
 
 /** How often it is looked at, in milliseconds. */
 const interval = 20
