@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { addressOf, servePages } from './article/pages.mjs'
 import { Belfry } from './harness/belfry.mjs'
-import { collectErrors, startBrowser } from './harness/browser.mjs'
+import { collectErrors, newContext, startBrowser } from './harness/browser.mjs'
 import { until } from './harness/until.mjs'
 
 const polling = { name: 'by polling only', options: { transports: ['polling'] }, ends: 'polling' }
@@ -52,7 +52,7 @@ after(async () => {
  * @param {string} [transport]
  */
 async function open(t, visit, transport) {
-  const context = await browser.newContext()
+  const context = await newContext(browser)
   t.after(() => context.close())
   const page = await context.newPage()
   const errors = collectErrors(page)

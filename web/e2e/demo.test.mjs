@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { Belfry } from './harness/belfry.mjs'
-import { collectErrors, startBrowser } from './harness/browser.mjs'
+import { collectErrors, newContext, startBrowser } from './harness/browser.mjs'
 import { until } from './harness/until.mjs'
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -64,7 +64,7 @@ const errorsOf = new WeakMap()
  *   beside opens a second page in the browser of the first
  */
 async function open(t, user, { beside, options, query = '' } = {}) {
-  const context = beside ? beside.context() : await browser.newContext({ locale: 'en-GB', ...options })
+  const context = beside ? beside.context() : await newContext(browser, { locale: 'en-GB', ...options })
   if (!beside) t.after(() => context.close())
   const page = await context.newPage()
   errorsOf.set(page, collectErrors(page))
@@ -401,7 +401,7 @@ describe('the page', () => {
   })
 
   test('asks who is reading where the address does not say', async (t) => {
-    const context = await browser.newContext({ locale: 'en-GB' })
+    const context = await newContext(browser, { locale: 'en-GB' })
     t.after(() => context.close())
     const page = await context.newPage()
     await page.goto(`${server.publicURL}/demo/`)

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { chromium } from 'playwright-core'
+import { patience } from './until.mjs'
 
 const candidates = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/usr/bin/google-chrome-stable']
 
@@ -19,6 +20,18 @@ export async function startBrowser(flags = []) {
       ...flags,
     ],
   })
+}
+
+/**
+ * Makes a profile of its own for pages, in which whatever is waited for may take its time.
+ *
+ * @param {import('playwright-core').Browser} browser
+ * @param {import('playwright-core').BrowserContextOptions} [options]
+ */
+export async function newContext(browser, options) {
+  const context = await browser.newContext(options)
+  context.setDefaultTimeout(patience)
+  return context
 }
 
 /**
