@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
 import { Belfry } from './harness/belfry.mjs'
-import { until } from './harness/until.mjs'
+import { patience, until } from './harness/until.mjs'
 
 const require = createRequire(import.meta.url)
 
@@ -118,7 +118,9 @@ describe('the unmodified client of 4.8 recovers its state', () => {
 
   test('not as somebody else, nor beyond the bound', async (t) => {
     /** @type {Client} */
-    const page = io4(server.publicURL, { auth: { uid: 3, companyID: 3 }, forceNew: true, reconnection: false })
+    const page = io4(server.publicURL, {
+      auth: { uid: 3, companyID: 3 }, forceNew: true, reconnection: false, timeout: patience,
+    })
     t.after(() => page.close())
     const told = listen(page)
     await until(() => assert.ok(page.connected))

@@ -41,7 +41,7 @@ async function titles(uid: string) {
 
 /** Lets the client of pages ask as a user. */
 async function login(uid: string) {
-  const { token } = await ok(backend.signToken({ uid, companyID, ttl: 60, topics: ['news*'] }))
+  const { token } = await ok(backend.signToken({ uid, companyID, ttl: 3600, topics: ['news*'] }))
   pages.defaults.headers = { Authorization: `Bearer ${token}` }
 }
 
