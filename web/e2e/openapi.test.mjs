@@ -65,6 +65,8 @@ test('an answer that its document does not have is noticed', async (t) => {
   const counts = { unread: 1, unseen: 1, byType: {}, version: 'two' }
   const liar = createServer((request, answer) => {
     const isDocument = request.url === '/v1/openapi.json'
+    // A kept connection would end after 5 s, also just when somebody uses it again.
+    answer.setHeader('Connection', 'close')
     answer.setHeader('Content-Type', isDocument ? 'application/openapi+json' : 'application/json')
     answer.end(JSON.stringify(isDocument ? documents.backend : counts))
   }).listen(0, '127.0.0.1')
