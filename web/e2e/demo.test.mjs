@@ -196,6 +196,19 @@ describe('messages', () => {
     assert.equal(await badge(two), '', 'read stays read')
   })
 
+  test('bring the counts after them, which are not always one more', async (t) => {
+    const page = await open(t, lin)
+    for (const title of ['a', 'in its place']) {
+      const answer = await fetch(`${server.pushURL}/v1/messages`, {
+        method: 'POST', headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ receivers: [lin.uid], companyID: lin.companyID, title, collapseKey: 'k' }),
+      })
+      assert.equal(answer.status, 201)
+    }
+    await until(async () => assert.equal((await titles(page))[0], 'in its place'))
+    assert.equal(await badge(page), '1')
+  })
+
   test('of text alone, as web-msg-sender pushes them, are shown too', async (t) => {
     const page = await open(t, lin)
     assert.equal(await server.push({ type: 'publish', to: lin.uid, content: '<b>你好</b>' }), 'ok')

@@ -56,7 +56,7 @@ export class Actions {
         this.#welcomed = false
         this.store.set({ connection: 'reconnecting' })
       },
-      message: (message) => this.#arrived(message),
+      message: (message, counts) => this.#arrived(message, counts),
       text: (content) => {
         this.#toast('info', content)
         void this.#loadMessages()
@@ -77,7 +77,7 @@ export class Actions {
     void this.#loadActivities()
   }
 
-  #arrived(message: Message): void {
+  #arrived(message: Message, after: Counts | undefined): void {
     const known = this.store.state.messages.items.some((item) => item.messageID === message.messageID)
     if (message.messageID === '') {
       // Not stored: it has no place in the inbox.
@@ -86,8 +86,10 @@ export class Actions {
     }
     this.store.set(({ messages, counts }) => ({
       messages: { ...messages, items: merged(messages.items, [message], messageKey) },
-      counts: known || message.isRead ? counts : oneMore(counts, message.typeID),
+      counts: after || known || message.isRead ? counts : oneMore(counts, message.typeID),
     }))
+    // Those of the login may include a message that was stored before it and comes after it.
+    if (after) this.#counted(after)
     if (known) return
     if (!this.#welcomed) this.#replayed++
     this.#pointOut(message.messageID)

@@ -6,7 +6,8 @@ export interface Listener {
   welcome(online: number, counts: Counts): void
   refused(why: string): void
   lost(): void
-  message(message: Message): void
+  /** A message, and the counts after it where they come with it: of a notice they come later. */
+  message(message: Message, counts: Counts | undefined): void
   /** A message of text alone, as web-msg-sender's callers push it. */
   text(content: string): void
   activity(activity: Activity): void
@@ -59,7 +60,7 @@ export class Gateway {
       })
       .on('new_msg', (raw: unknown) => {
         if (typeof raw === 'string') listener.text(raw)
-        else if (isFields(raw)) listener.message(toMessage(raw))
+        else if (isFields(raw)) listener.message(toMessage(raw), toCounts(raw['counts']))
       })
       .on('update_dynamic', (raw: unknown) => {
         if (isFields(raw)) listener.activity(toActivity(raw))
