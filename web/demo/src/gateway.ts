@@ -17,11 +17,27 @@ export interface Listener {
 
 type Fields = Record<string, unknown>
 
-/** How long an answer may take, in milliseconds. */
-const answerTimeout = 10_000
+/** How long an answer may take, in milliseconds: longer than the server tries. */
+const answerTimeout = 20_000
 
-/** How long to wait before knocking again where the server ended the connection. */
+/** How long to wait before knocking again where the server ended the connection, or could not let the page in. */
 const knockAgain = 1_000
+
+/** The server has answered that it will not. */
+class Refusal extends Error {
+  readonly code: unknown
+
+  constructor(answer: unknown) {
+    const error = isFields(answer) ? answer['error'] : undefined
+    super(isFields(error) && typeof error['message'] === 'string' ? error['message'] : 'no reason given')
+    this.code = isFields(error) ? error['code'] : undefined
+  }
+
+  /** Whether asking again may help. */
+  get passes(): boolean {
+    return this.code === 'unavailable' || this.code === 'limited'
+  }
+}
 
 /** The page's connection: it logs in on every connect and speaks in acks. */
 export class Gateway {
@@ -39,7 +55,7 @@ export class Gateway {
   /** Asks for something and returns the answer; throws where it is refused or late. */
   async ask(event: string, argument: Fields = {}): Promise<Fields> {
     const answer: unknown = await this.#socket.timeout(answerTimeout).emitWithAck(event, argument)
-    if (!isFields(answer) || answer['ok'] !== true) throw new Error(reason(answer))
+    if (!isFields(answer) || answer['ok'] !== true) throw new Refusal(answer)
     return answer
   }
 
@@ -56,7 +72,7 @@ export class Gateway {
         if (why === 'io client disconnect') return
         listener.lost()
         // The client does not come back by itself where the server said goodbye.
-        if (why === 'io server disconnect') setTimeout(() => this.#socket.connect(), knockAgain)
+        if (why === 'io server disconnect') this.#knockAgain()
       })
       .on('new_msg', (raw: unknown) => {
         if (typeof raw === 'string') listener.text(raw)
@@ -79,20 +95,24 @@ export class Gateway {
     try {
       const answer = await this.ask('login', { token: this.token, format: 'text' })
       const counts = toCounts(answer['counts'])
-      if (!counts) throw new Error('no counts')
+      if (!counts) throw new Refusal(undefined)
       this.listener.welcome(Number(answer['online']), counts)
     } catch (error) {
       // An answer that was lost with its connection is no refusal.
       if (!this.#socket.connected || this.#socket.id !== id) return
       this.#socket.disconnect()
-      this.listener.refused(error instanceof Error ? error.message : String(error))
+      if (error instanceof Refusal && !error.passes) {
+        this.listener.refused(error.message)
+      } else {
+        this.listener.lost()
+        this.#knockAgain()
+      }
     }
   }
-}
 
-function reason(answer: unknown): string {
-  const error = isFields(answer) ? answer['error'] : undefined
-  return isFields(error) && typeof error['message'] === 'string' ? error['message'] : 'no reason given'
+  #knockAgain(): void {
+    setTimeout(() => this.#socket.connect(), knockAgain)
+  }
 }
 
 export async function loadConfig(): Promise<Config> {
