@@ -10,16 +10,27 @@ import (
 // everything: a little may have come since.
 const promisedMore = 2
 
+// Missed is what [Service.CanCatchUp] has found of a cursor. Zero stands for nothing.
+type Missed struct {
+	near    bool       // it is little
+	entries []LogEntry // if it is
+	until   ID         // a place
+}
+
 // CanCatchUp reports whether a page of the identity can be told all that came after a
-// cursor, so that it need not load its lists anew, and whether that is little. It fails as the Store does.
-func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (can, near bool, err error) {
-	asked, err := s.ask(ctx)
+// cursor, so that it need not load its lists anew. It fails as the Store does.
+func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (can bool, m Missed, err error) {
+	turn, err := s.ask(ctx, true)
 	if err != nil {
-		return false, false, err
+		return false, Missed{}, err
 	}
-	defer asked()
-	entries, complete, err := s.store.Since(ctx, who, ID(cursor), s.place(), s.catchUpLimit)
-	return complete, complete && len(stepsOf(entries, s.catchUpStep)) <= 1, err
+	defer turn.close()
+	m.until = s.place()
+	entries, complete, err := s.store.Since(turn.ctx, who, ID(cursor), m.until, s.catchUpLimit)
+	if m.near = complete && len(stepsOf(entries, s.catchUpStep)) <= 1; m.near {
+		m.entries = entries
+	}
+	return complete, m, err
 }
 
 // place returns the place up to which pages have been told.
@@ -38,6 +49,9 @@ func (s *Service) mostMissed(a *arrival) int {
 
 // missed returns what came after a page's cursor, or that it has to load its lists anew.
 func (s *Service) missed(ctx context.Context, a *arrival) (entries []LogEntry, reset bool, err error) {
+	if m := a.options.Missed; m.near && m.until == a.at { // nothing has come since
+		return m.entries, false, nil
+	}
 	entries, complete, err := s.since(ctx, a, a.at)
 	if err == nil && !complete && a.options.Resumed {
 		err = errMissedMore
@@ -54,7 +68,7 @@ var errMissedMore = Errorf(ErrConflict, "too much has come since; connect again"
 // at the end what comes then has to be kept for it, and others of the user have to wait. If
 // approach fails, the page has been told less, but nothing later than that.
 func (s *Service) approach(ctx context.Context, a *arrival) (err error) {
-	if a.fresh() || a.options.Near {
+	if a.fresh() || a.options.Missed.near {
 		return nil
 	}
 	if a.preferences, err = s.preferencesOf(ctx, a.who.User); err != nil {

@@ -62,6 +62,42 @@ func TestAPageThatComesBackIsToldAllThatItMissedInOrder(t *testing.T) {
 	}
 }
 
+// TestWhatWasFoundToBeMissedIsNotReadAgain has a page log in with what was found before: as it is, unless something has come since.
+func TestWhatWasFoundToBeMissedIsNotReadAgain(t *testing.T) {
+	b := newBench(t)
+	p, w := b.login(ann)
+	b.logout(ann, p)
+	b.push("1", "", "1")
+	read := 0
+	b.store.set(func(s *shakyStore) {
+		s.since = func() (func([]belfry.LogEntry), error) {
+			read++
+			return func([]belfry.LogEntry) {}, nil
+		}
+	})
+	find := func() belfry.LoginOptions {
+		t.Helper()
+		o := from(w.Cursor)
+		can, missed, err := b.CanCatchUp(t.Context(), ann, w.Cursor)
+		if !can || err != nil {
+			t.Fatalf("CanCatchUp says %v, %v", can, err)
+		}
+		o.Resumed, o.Missed = true, missed
+		return o
+	}
+	o := find()
+	p, _ = b.login(ann, o)
+	if p.story() != "1 " || read != 1 {
+		t.Errorf("it is told %q, and the log was read %d times, want once", p.story(), read)
+	}
+	b.logout(ann, p)
+	o = find()
+	b.push("2", "", "1")
+	if p, _ = b.login(ann, o); p.story() != "1 2 " || read != 3 {
+		t.Errorf("it is told %q, and the log was read %d times, want 3", p.story(), read)
+	}
+}
+
 func TestWhoMissedTooMuchLoadsTheListsAnew(t *testing.T) {
 	ctx := context.Background()
 	b := newBench(t, func(o *belfry.ServiceOptions) { o.CatchUpLimit = 3 })
@@ -72,8 +108,8 @@ func TestWhoMissedTooMuchLoadsTheListsAnew(t *testing.T) {
 	}
 	can := func(want bool) {
 		t.Helper()
-		if got, near, err := b.CanCatchUp(ctx, ann, w.Cursor); err != nil || got != want || near != want {
-			t.Errorf("CanCatchUp says %v, near %v, %v; want %v", got, near, err, want)
+		if got, missed, err := b.CanCatchUp(ctx, ann, w.Cursor); err != nil || got != want || missed.Near() != want {
+			t.Errorf("CanCatchUp says %v, near %v, %v; want %v", got, missed.Near(), err, want)
 		}
 	}
 	can(true)

@@ -17,8 +17,8 @@ type LoginOptions struct {
 	// Resumed says that the page was promised everything after its cursor: it fails with
 	// [ErrConflict] rather than be told to load its lists anew.
 	Resumed bool
-	// Near says that [Service.CanCatchUp] has just said so.
-	Near bool
+	// Missed is what [Service.CanCatchUp] has just found of Cursor, if it was asked.
+	Missed Missed
 	// Issued is when the token was issued that the page has shown, or zero if
 	// it does not say. [Service.Revoke] makes older ones void.
 	Issued time.Time
@@ -75,10 +75,11 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		return Welcome{}, err
 	}
 	defer s.logins.leave(string(who.User))
-	if a.asked, err = s.ask(ctx); err != nil {
+	if a.turn, err = s.ask(ctx, true); err != nil {
 		return Welcome{}, err
 	}
-	defer a.asked()
+	defer a.turn.close()
+	ctx = a.turn.ctx
 	if !o.Checked.member {
 		if err := s.enrol(ctx, who); err != nil {
 			return Welcome{}, err
@@ -197,16 +198,16 @@ func (s *Service) checked(ctx context.Context, who Identity, o LoginOptions) (ch
 	if (o.Checked != TokenCheck{}) {
 		return o.Checked, nil
 	}
-	asked, err := s.ask(ctx)
+	turn, err := s.ask(ctx, false)
 	if err != nil {
 		return TokenCheck{}, err
 	}
-	defer asked()
+	defer turn.close()
 	if o.Trusted {
-		check, _, err = s.look(ctx, who)
+		check, _, err = s.look(turn.ctx, who)
 		return check, err
 	}
-	return s.checkToken(ctx, who, o.Issued)
+	return s.checkToken(turn.ctx, who, o.Issued)
 }
 
 // An arrival is a page that logs in.
@@ -217,22 +218,8 @@ type arrival struct {
 	preferences []Preference
 	options     LoginOptions
 	counts      Counts
-	told        int    // log entries that it was sent before at
-	asked       func() // says that it asks the store nothing more
-}
-
-// maxArriving bounds the logins that ask the store at the same time: where pages come back faster than it answers, some are let in
-// and the others wait, instead of all taking longer than they have.
-const maxArriving = 16
-
-// ask waits for a login's turn to ask the store. Asked ends it; it may be called again.
-func (s *Service) ask(ctx context.Context) (asked func(), err error) {
-	select {
-	case s.arriving <- struct{}{}:
-		return sync.OnceFunc(func() { <-s.arriving }), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	told        int   // log entries that it was sent before at
+	turn        *turn // ends when it asks the store nothing more
 }
 
 // fresh reports whether the page is told what waits, not what came after its cursor.
@@ -267,7 +254,7 @@ func (s *Service) welcome(ctx context.Context, a *arrival) (Welcome, error) {
 	}
 	w.Counts = a.counts
 	// Whatever can fail is over, and a page may be slow to take what it is told.
-	a.asked()
+	a.turn.end()
 	ctx = context.WithoutCancel(ctx)
 	if fresh {
 		w.Replayed = s.replay(ctx, a, waiting)

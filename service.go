@@ -72,12 +72,12 @@ type Service struct {
 	slowInLine  time.Time     // when the store last took too long for who holds the line, which guards it
 	shared      bool          // other nodes store into the same log
 	follower    follower
-	fillBytes   int64         // maxFillBytes
-	requests    gate          // by key
-	logins      gate          // by user: what waits is replayed to one page
-	arriving    chan struct{} // logins that ask the store
-	marks       gate          // by user: marks are stored in the order of their places
-	edits       gate          // by message, likewise
+	fillBytes   int64 // maxFillBytes
+	requests    gate  // by key
+	logins      gate  // by user: what waits is replayed to one page
+	arriving    turns // of logins to ask the store
+	marks       gate  // by user: marks are stored in the order of their places
+	edits       gate  // by message, likewise
 	preferences preferenceCache
 	choosers    choosers
 	incoming    incoming
@@ -103,7 +103,7 @@ func NewService(ctx context.Context, o ServiceOptions) (*Service, error) {
 		replayLimit: o.ReplayLimit, catchUpLimit: o.CatchUpLimit, catchUpStep: o.CatchUpStep, maxReceivers: o.MaxReceivers,
 		forced: o.ForcedCategories, log: o.Logger,
 		agenda: newAgenda(), teller: newTeller(), follower: newFollower(),
-		arriving: make(chan struct{}, maxArriving), incoming: make(incoming), fillBytes: maxFillBytes, inLine: inLineTimeout,
+		incoming: make(incoming), fillBytes: maxFillBytes, inLine: inLineTimeout,
 	}
 	s.setDefaults()
 	ids := o.IDs

@@ -66,12 +66,12 @@ type TokenCheck struct {
 // CheckToken fails with [ErrUnauthorized] if an identity's tokens that were issued at a time,
 // or do not say when, are void.
 func (s *Service) CheckToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {
-	asked, err := s.ask(ctx)
+	turn, err := s.ask(ctx, false)
 	if err != nil {
 		return TokenCheck{}, err
 	}
-	defer asked()
-	return s.checkToken(ctx, who, issued)
+	defer turn.close()
+	return s.checkToken(turn.ctx, who, issued)
 }
 
 func (s *Service) checkToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {

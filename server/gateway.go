@@ -15,6 +15,10 @@ import (
 // eventTimeout bounds what one event of a page may take.
 const eventTimeout = 15 * time.Second
 
+// loginTimeout bounds how long a page waits until it is its turn to be let in. Where many come back at a time it is better
+// to wait than to come again. What is asked for it then has a time of its own, see [belfry.Service.Login].
+const loginTimeout = 30 * time.Second
+
 // A gateway turns the events of pages into calls of the rules.
 type gateway struct {
 	service *belfry.Service
@@ -102,7 +106,7 @@ type welcome struct {
 }
 
 func (g *gateway) login(s *socketio.Socket, e *socketio.Event) {
-	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
 	defer cancel()
 	if err := g.tryLogin(ctx, s, e); err != nil {
 		logFailure(ctx, g.log, "login refused", err, "address", s.Handshake().Address)
@@ -180,7 +184,7 @@ func (g *gateway) loginAtConnect(s *socketio.Socket) error {
 	if !saysWho(arg) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
 	defer cancel()
 	l, err := g.check(arg, s.Handshake())
 	if err == nil && !l.options.Trusted { // here the client still learns why
@@ -222,14 +226,14 @@ func (g *gateway) resumable(ctx context.Context, l *login, pid, offset string) (
 	if err != nil {
 		return "", false
 	}
-	complete, near, err := g.service.CanCatchUp(ctx, l.who, cursor)
+	complete, missed, err := g.service.CanCatchUp(ctx, l.who, cursor)
 	switch {
 	case err != nil: // the login looks again; where it fails, too, the client comes back as it is
 		logFailure(ctx, g.log, "what a session has missed is not known yet", err)
 	case !complete:
 		return "", false
 	}
-	l.options.Cursor, l.options.Resumed, l.options.Near = cursor, true, near
+	l.options.Cursor, l.options.Resumed, l.options.Missed = cursor, true, missed
 	return session.ID, true
 }
 
@@ -246,7 +250,7 @@ func (g *gateway) connected(s *socketio.Socket) {
 		return
 	}
 	s.SetData(nil)
-	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
 	defer cancel()
 	err := g.admit(ctx, s, pending, func(w belfry.Welcome) {
 		// With the cursor the client learns what it has been told up to.

@@ -18,7 +18,7 @@ export interface Listener {
 type Fields = Record<string, unknown>
 
 /** How long an answer may take, in milliseconds: longer than the server tries. */
-const answerTimeout = 20_000
+const answerTimeout = 60_000
 
 /** How long to wait before knocking again where the server ended the connection, or could not let the page in. */
 const knockAgain = 1_000
