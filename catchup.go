@@ -18,7 +18,8 @@ type Missed struct {
 }
 
 // CanCatchUp reports whether a page of the identity can be told all that came after a
-// cursor, so that it need not load its lists anew. It fails as the Store does.
+// cursor, so that it need not load its lists anew. It fails as the Store does, and waits for
+// its turn as a login does.
 func (s *Service) CanCatchUp(ctx context.Context, who Identity, cursor Cursor) (can bool, m Missed, err error) {
 	turn, err := s.ask(ctx, true)
 	if err != nil {

@@ -51,8 +51,8 @@ type Welcome struct {
 // Everything published later follows, so that the page misses nothing, gets
 // nothing twice and keeps the order.
 //
-// A page that has missed much is told nearly all of it before it enters the rooms, for as long as it
-// goes on taking it, whenever ctx ends.
+// Ctx bounds how long it waits for its turn to ask the store; what it asks then may take 15 s. A page that has missed much is told
+// nearly all of it before it enters the rooms, for as long as it goes on taking it, whenever ctx ends.
 //
 // It fails with [ErrUnauthorized] if the token is void, or as Store and Presence do; then the page is in
 // no room and its user not online, or no longer than for the grace period. Otherwise Logout must follow when the page is gone. A page logs in once; the

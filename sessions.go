@@ -64,7 +64,7 @@ type TokenCheck struct {
 }
 
 // CheckToken fails with [ErrUnauthorized] if an identity's tokens that were issued at a time,
-// or do not say when, are void.
+// or do not say when, are void. It waits for its turn as a login does.
 func (s *Service) CheckToken(ctx context.Context, who Identity, issued time.Time) (TokenCheck, error) {
 	turn, err := s.ask(ctx, false)
 	if err != nil {

@@ -75,9 +75,6 @@ func planned(t *testing.T) plan {
 const (
 	companies = 3
 	lanes     = 4
-	// settlePatience is how long it may take until every page has what it should have, once all is well. It decides nothing in a run
-	// that is: hundreds of pages on two processors, most of which the stand-in for MongoDB takes, have needed more than a minute.
-	settlePatience = 3 * time.Minute
 )
 
 func TestNothingIsLostOrDoubled(t *testing.T) {
@@ -261,9 +258,14 @@ func (r *run) openOfficial(ctx context.Context, clients *sync.WaitGroup, users [
 	return users, nil
 }
 
+// patience is how long it may take until every page has what it should have, once all is well. It decides nothing in a run that is,
+// and grows with it: the stand-in for MongoDB reads whole collections, and all commits are kept for ten minutes. After five of them a login
+// costs it a second of a processor.
+func (r *run) patience() time.Duration { return 3*time.Minute + r.time }
+
 // all waits until something is so of all pages.
 func (r *run) all(ctx context.Context, so func(*page) bool) error {
-	return poll(ctx, time.Now().Add(settlePatience), func() error {
+	return poll(ctx, time.Now().Add(r.patience()), func() error {
 		if out := slices.DeleteFunc(slices.Clone(r.pages), so); len(out) > 0 {
 			return fmt.Errorf("%d of %d pages are not logged in, such as %s", len(out), len(r.pages), out[0].Name)
 		}
@@ -304,7 +306,7 @@ func (r *run) settle(ctx context.Context) error {
 			return err
 		}
 	}
-	deadline := time.Now().Add(settlePatience)
+	deadline := time.Now().Add(r.patience())
 	if err := r.all(ctx, (*page).isIn); err != nil {
 		return err
 	}
@@ -318,7 +320,7 @@ func (r *run) settle(ctx context.Context) error {
 		return nil
 	})
 	if late != nil {
-		r.say("after %v: %v", settlePatience, late)
+		r.say("after %v: %v", r.patience(), late)
 	}
 	a := &auditor{pages: r.pages, marks: r.marks}
 	for _, n := range r.installation.nodes {
@@ -327,7 +329,7 @@ func (r *run) settle(ctx context.Context) error {
 	if err := a.mark(ctx, deadline); err != nil {
 		return err
 	}
-	if now := time.Now().Add(settlePatience / 4); now.After(deadline) {
+	if now := time.Now().Add(r.patience() / 4); now.After(deadline) {
 		deadline = now
 	}
 	r.messages = a.inboxes(ctx, &r.faults, pushes, deadline)
