@@ -21,7 +21,7 @@ func allTaken(t *testing.T) *turns {
 	return &all
 }
 
-func TestWhoHasAskedBeforeHasItsTurnBeforeWhoHasNot(t *testing.T) {
+func TestWhoHasAskedBeforeComesFirstAndOfTheRestTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := allTaken(t)
 		var order []int
@@ -34,17 +34,52 @@ func TestWhoHasAskedBeforeHasItsTurnBeforeWhoHasNot(t *testing.T) {
 			synctest.Wait() // they wait in the order in which they came
 		}
 		for range 4 {
-			all.give()
+			all.give(0)
 			synctest.Wait()
 		}
-		if want := []int{1, 3, 0, 2}; !slices.Equal(order, want) {
+		if want := []int{3, 1, 2, 0}; !slices.Equal(order, want) {
 			t.Errorf("they had their turns in the order %v, want %v", order, want)
 		}
 		for range maxArriving {
-			all.give()
+			all.give(0)
 		}
 		if all.taken != 0 {
 			t.Errorf("%d turns were not given back", all.taken)
+		}
+	})
+}
+
+func TestSlowTurnsLeaveFewerAtATimeAndQuickOnesMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := allTaken(t)
+		const waiting = 100
+		for range waiting {
+			go all.take(t.Context(), false)
+		}
+		synctest.Wait()
+		wantTaken := func(want int) {
+			t.Helper()
+			if synctest.Wait(); all.taken != want {
+				t.Errorf("%d turns are taken, want %d", all.taken, want)
+			}
+		}
+		for n := maxArriving; n > minArriving; n-- {
+			wantTaken(n)
+			all.give(slowTurn + 1)
+		}
+		all.give(slowTurn + 1)
+		wantTaken(minArriving) // not fewer
+		all.give(slowTurn)
+		wantTaken(minArriving) // neither slow nor quick
+		for n := minArriving; n < maxArriving; n++ {
+			all.give(slowTurn/2 - 1)
+			wantTaken(n + 1)
+		}
+		all.give(0)
+		wantTaken(maxArriving) // not more
+		for len(all.fresh) > 0 || all.taken > 0 {
+			all.give(0)
+			synctest.Wait()
 		}
 	})
 }
@@ -66,7 +101,7 @@ func TestWhoseTimeIsOverTakesNoTurn(t *testing.T) {
 			go func() { ended <- all.take(ctx, false) }()
 			synctest.Wait()
 			go cancel()
-			all.give()
+			all.give(0)
 			if <-ended != nil && all.take(t.Context(), false) != nil {
 				t.Fatal("a turn is lost")
 			}
