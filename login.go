@@ -102,18 +102,7 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 		s.incoming.add(who)
 	})
 	admitted := false
-	defer func() {
-		var held []ID
-		s.line.at(func(ID) { held = s.incoming.take(who.User) })
-		if admitted && len(held) > 0 {
-			s.markDelivered(context.WithoutCancel(ctx), who.User, held...)
-		}
-		if admitted {
-			page.Release()
-		} else {
-			page.Drop() // or the page would come back from after what it has missed
-		}
-	}()
+	defer func() { s.release(context.WithoutCancel(ctx), a, admitted) }()
 	// Whoever made the token void meanwhile may not have seen the page; who does it from now on
 	// will.
 	var w Welcome
@@ -133,6 +122,20 @@ func (s *Service) Login(ctx context.Context, who Identity, page Page, o LoginOpt
 	admitted = true
 	s.journal.Note(Fact{At: s.now(), Kind: FactLogin, User: who.User, Company: who.Company, Page: page.ID()})
 	return w, nil
+}
+
+// release lets a page hear what it was told while it was let in, or drops that.
+func (s *Service) release(ctx context.Context, a *arrival, admitted bool) {
+	var held []ID
+	s.line.at(func(ID) { held = s.incoming.take(a.who.User) })
+	if !admitted {
+		a.page.Drop() // or the page would come back from after what it has missed
+		return
+	}
+	if len(held) > 0 {
+		s.markDelivered(ctx, a.who.User, held...)
+	}
+	a.page.Release()
 }
 
 // incoming are the users of whom a page is being let in, one at a time. The line guards it.

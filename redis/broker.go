@@ -67,13 +67,15 @@ const shardPatience = 10 * time.Second
 func (b *Broker) canShard(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, shardPatience)
 	defer cancel()
+	var err error
 	for ctx.Err() == nil {
-		err := b.c.r.Do(ctx, b.c.r.B().Spublish().Channel(b.name("probe")).Message("").Build()).Error()
+		err = b.c.r.Do(ctx, b.c.r.B().Spublish().Channel(b.name("probe")).Message("").Build()).Error()
 		if e, said := rueidis.IsRedisErr(err); err == nil || said && !e.IsClusterDown() && !e.IsLoading() && !isMoving(err) {
 			return err == nil
 		}
 		pause(ctx, retryEvery)
 	}
+	b.log.Warn("the cluster does not say whether it has sharded channels; it is taken to have them", "err", err)
 	return true
 }
 
